@@ -1,0 +1,1 @@
+//! The applier: the only part that runs with privileges, and the hooks it runs.
