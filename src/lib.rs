@@ -5,9 +5,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod apply;
+pub mod config;
 pub mod director;
 pub mod disk;
 pub mod ids;
 pub mod output;
 pub mod snapshot;
+pub mod token;
 pub mod transport;
