@@ -8,6 +8,7 @@ pub mod apply;
 pub mod config;
 pub mod director;
 pub mod disk;
+pub mod identity;
 pub mod ids;
 pub mod output;
 pub mod snapshot;
