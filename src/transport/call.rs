@@ -104,13 +104,26 @@ impl Graphql {
         operation: Operation<'_>,
         variables: impl Serialize,
     ) -> Result<T, CallError> {
+        self.call_then(operation, variables, Ok).await
+    }
+
+    /// Asks, and lets `judge` refuse an answer that fits the types and yet does not say what it should.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is refused; see [`Fault`].
+    pub async fn call_then<T: DeserializeOwned, U>(
+        &self,
+        operation: Operation<'_>,
+        variables: impl Serialize,
+        judge: impl FnOnce(T) -> Result<U, Fault>,
+    ) -> Result<U, CallError> {
         let request_id = Uuid::new_v4();
         let fail = |fault| CallError { operation: operation.name, host: self.host(), request_id, fault };
         let request = Request { operation_name: operation.name, query: operation.text, variables };
         let body = serde_json::to_vec(&request).map_err(|error| fail(Fault::Shape(error.to_string())))?;
         tracing::debug!(OPERATION = operation.name, REQUEST_ID = %request_id, HOST = self.host(), "asking {}", operation.name);
         let answer = self.exchange(request_id, body).await.map_err(fail)?;
-        self.decode(&answer).map_err(fail)
+        self.decode(&answer).and_then(judge).map_err(fail)
     }
 
     async fn exchange(&self, request_id: Uuid, body: Vec<u8>) -> Result<Answer, Fault> {

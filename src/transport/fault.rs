@@ -51,6 +51,8 @@ pub enum Fault {
     Graphql(Vec<GraphqlError>),
     /// The answer lacks something that the schema promises; the text names the path.
     Shape(String),
+    /// The plane knows no Runtime with this id.
+    UnknownRuntime(Box<str>),
 }
 
 /// One entry of an answer's `errors`.
@@ -168,7 +170,7 @@ impl Fault {
         match self {
             Self::Connect(_) | Self::Timeout(_) | Self::Interrupted(_) => Source::Wire,
             Self::ServerCertificate(_) => Source::Ours,
-            Self::CertificateRefused(_) => Source::Identity,
+            Self::CertificateRefused(_) | Self::UnknownRuntime(_) => Source::Identity,
             Self::Status { code: 401 | 403, .. } => Source::Identity,
             Self::Status { code: 400..=499, .. } | Self::TooLarge(_) => Source::Ours,
             Self::Status { .. } | Self::NotGraphql(_) | Self::Shape(_) => Source::Plane,
@@ -186,7 +188,7 @@ impl Fault {
                 Some(Source::Ours | Source::Identity) => Retry::Never,
                 Some(Source::Plane | Source::Wire) | None => Retry::Later(None),
             },
-            Self::CertificateRefused(_) => Retry::Never,
+            Self::CertificateRefused(_) | Self::UnknownRuntime(_) => Retry::Never,
             Self::Connect(_)
             | Self::ServerCertificate(_)
             | Self::Timeout(_)
@@ -200,7 +202,9 @@ impl Fault {
     /// Whether the plane certainly did nothing of what was asked: nothing was sent, or it was refused as a whole.
     pub fn certainly_undone(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::ServerCertificate(_) | Self::CertificateRefused(_) => true,
+            Self::Connect(_) | Self::ServerCertificate(_) | Self::CertificateRefused(_) | Self::UnknownRuntime(_) => {
+                true
+            }
             Self::Status { code, .. } => matches!(code, 401 | 403 | 413 | 422 | 429),
             Self::Graphql(errors) => errors.iter().all(|error| error.is_refused_token() || error.is_schema_refusal()),
             Self::Timeout(_) | Self::Interrupted(_) | Self::TooLarge(_) | Self::NotGraphql(_) | Self::Shape(_) => false,
@@ -226,6 +230,7 @@ impl Fault {
             Self::NotGraphql(_) => "not_graphql",
             Self::Graphql(_) => "graphql",
             Self::Shape(_) => "shape",
+            Self::UnknownRuntime(_) => "unknown_runtime",
         }
     }
 }
@@ -265,6 +270,10 @@ impl fmt::Display for Fault {
                 }
             }
             Self::Shape(why) => write!(f, "the answer is incomplete ({why})"),
+            Self::UnknownRuntime(id) => write!(
+                f,
+                "the plane knows no runtime with the id {id}: it was removed there, or belongs to another tenant"
+            ),
         }
     }
 }
