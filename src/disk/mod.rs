@@ -160,7 +160,7 @@ pub fn remove(path: &Path) -> Result<(), DiskError> {
     }
 }
 
-/// Removes a folder with all that is in it. It loses its name first, in one step: whatever happens in the middle,
+/// Removes a folder with all that is in it (or a file that took its name). It loses its name first, in one step: whatever happens in the middle,
 /// nobody finds half of it under that name. One that is not there is no error.
 ///
 /// # Errors
@@ -174,7 +174,7 @@ pub fn remove_folder(path: &Path) -> Result<(), DiskError> {
         Err(error) => return Err(DiskError::new("remove the folder", path, error)),
     };
     sync_folder(folder)?;
-    fs::remove_dir_all(&aside).map_err(at("remove", &aside))
+    remove_whatever(&aside).map_err(at("remove", &aside))
 }
 
 /// Makes the names in a folder durable.
@@ -200,11 +200,13 @@ pub fn sweep(folder: &Path) -> Result<(), DiskError> {
             continue;
         }
         let path = entry.path();
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.map_err(at("remove the leftover", &path))?;
+        remove_whatever(&path).map_err(at("remove the leftover", &path))?;
     }
     Ok(())
+}
+
+fn remove_whatever(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 /// Whether a name is that of something unfinished.

@@ -70,3 +70,88 @@ fn assignment(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()> {
     out.write_all(rest.as_bytes())?;
     out.write_all(b"\"\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rendered(value: &str) -> String {
+        let mut environment = Environment::default();
+        environment.set("BEFORE", Value::Plain("x".into()));
+        environment.set("VALUE", Value::Plain(value.into()));
+        environment.set("AFTER", Value::Plain("y".into()));
+        String::from_utf8(environment.render().to_vec()).unwrap()
+    }
+
+    /// Reads assignments as systemd does (`src/basic/env-file.c`), as far as quoted values go; anything else panics.
+    fn as_systemd_reads(text: &str) -> Vec<(String, String)> {
+        let mut chars = text.chars();
+        let mut found = Vec::new();
+        while !chars.as_str().is_empty() {
+            let name: String = chars.by_ref().take_while(|c| *c != '=').collect();
+            assert_eq!(chars.next(), Some('"'));
+            let mut value = String::new();
+            loop {
+                match chars.next().expect("the quotes are closed") {
+                    '"' => break,
+                    '\\' => match chars.next().unwrap() {
+                        c @ ('"' | '\\' | '`' | '$') => value.push(c),
+                        '\n' => {}
+                        other => value.extend(['\\', other]),
+                    },
+                    other => value.push(other),
+                }
+            }
+            assert_eq!(chars.next(), Some('\n'));
+            found.push((name, value));
+        }
+        found
+    }
+
+    #[test]
+    fn a_shell_reads_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("env");
+        for value in [
+            "",
+            " two  spaces ",
+            "a'b\"c",
+            "$HOME ${x} $(id) `id` $",
+            "\\ \\n \\\\ \\\"",
+            "one\ntwo\n\nthree\n",
+            "\ttab\r\nend\\",
+            "# no comment; not = a name",
+            "ünïcödé 🦀 \u{1b}[0m\u{7f}",
+            "!history *?[a]",
+        ] {
+            std::fs::write(&path, rendered(value)).unwrap();
+            let script = r#". "$1"; printf '%s|%s|%s' "$BEFORE" "$VALUE" "$AFTER""#;
+            let output = Command::new("sh").args(["-c", script, "sh"]).arg(&path).env_clear().output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("x|{value}|y"));
+        }
+    }
+
+    #[test]
+    fn what_no_environment_can_hold_is_left_out_and_said() {
+        for value in ["a\0b", "a\u{fdd0}", "a\u{ffff}", "\u{10fffe}", &"x".repeat(MAX_ASSIGNMENT)] {
+            let text = rendered(value);
+            assert!(!text.contains("VALUE="), "{text}");
+            assert!(text.contains("\n# VALUE is left out: its value "), "{text}");
+        }
+        assert!(rendered(&"x".repeat(MAX_ASSIGNMENT - "VALUE=".len())).contains("VALUE="));
+    }
+
+    proptest! {
+        #[test]
+        fn systemd_reads_what_was_written(value in prop_oneof![any::<String>(), "[\"\\\\`$\n'x]{0,12}"]) {
+            prop_assume!(unfit("VALUE", &value).is_none());
+            let expected = [("BEFORE", "x"), ("VALUE", &value), ("AFTER", "y")];
+            let expected: Vec<_> = expected.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            prop_assert_eq!(as_systemd_reads(&rendered(&value)), expected);
+        }
+    }
+}

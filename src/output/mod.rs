@@ -92,6 +92,8 @@ pub mod names;
 mod public;
 mod render;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use digest::{DigestKey, DigestKeyError};
 pub use render::RepeatedPart;

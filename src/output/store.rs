@@ -184,12 +184,17 @@ impl Store {
         let seen = self.layout.generations()?.last().copied();
         let mut number = None;
         match Current::read(&self.layout, &self.key) {
-            Current::Nothing => (self.current, self.names) = (None, Names::default()),
+            Current::Nothing => {
+                (self.current, self.names) = (None, Names::default());
+                self.collect();
+            }
             Current::Whole(manifest, names) => {
                 number = Some(manifest.generation);
                 warn_if_failed(self.layout.remove_newer(manifest.generation));
                 (self.current, self.names) = (Some(manifest), names);
+                self.collect();
             }
+            // Nothing is removed: whoever repairs it by hand may need what seems superfluous now.
             Current::Damaged { number: claimed, names, damage } => {
                 number = claimed;
                 tracing::warn!(
@@ -201,7 +206,6 @@ impl Store {
             }
         }
         self.highest = self.highest.max(seen).max(number).max(self.layout.noted()?);
-        self.collect();
         Ok(())
     }
 
