@@ -5,6 +5,7 @@
 //! again at once (`TFD_TIMER_CANCEL_ON_SET`, timerfd_create(2)).
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -48,7 +49,11 @@ async fn wall_timer(instant: Timestamp) -> io::Result<()> {
         TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET,
     )?;
     // Readable when it expires, and when the clock is set.
-    let timer = AsyncFd::with_interest(timer, tokio::io::Interest::READABLE)?;
+    #[expect(
+        deprecated,
+        reason = "the new constructor is unsafe, for descriptors that can be closed under it; an OwnedFd cannot"
+    )]
+    let timer = AsyncFd::with_interest(OwnedFd::from(timer), tokio::io::Interest::READABLE)?;
     let _ready = timer.readable().await?;
     Ok(())
 }

@@ -117,12 +117,7 @@ impl Surroundings {
             ApplyMode::Socket => Some(Route::Socket(settings.apply.socket.clone())),
             ApplyMode::Inline => Some(Route::Inline {
                 program: "/proc/self/exe".into(),
-                arguments: vec![
-                    "apply".into(),
-                    "--stdio".into(),
-                    "--config".into(),
-                    self.config_path.clone().into(),
-                ],
+                arguments: vec!["apply".into(), "--stdio".into(), "--config".into(), self.config_path.clone().into()],
             }),
         }
     }
@@ -156,13 +151,21 @@ impl Surroundings {
             let generation = request.generation().map(tracing::field::display);
             if hook.outcome.is_success() {
                 tracing::info!(
-                    hook = hook.name, event = event.as_str(), generation,
-                    "hook {} ran for {event} in {} ms", hook.name, hook.milliseconds
+                    hook = hook.name,
+                    event = event.as_str(),
+                    generation,
+                    "hook {} ran for {event} in {} ms",
+                    hook.name,
+                    hook.milliseconds
                 );
             } else {
                 tracing::warn!(
-                    hook = hook.name, event = event.as_str(), generation,
-                    "hook {} for {event}: {}", hook.name, hook.outcome
+                    hook = hook.name,
+                    event = event.as_str(),
+                    generation,
+                    "hook {} for {event}: {}",
+                    hook.name,
+                    hook.outcome
                 );
             }
         }
@@ -171,7 +174,7 @@ impl Surroundings {
                 self.board.solved(Area::Apply);
                 Served::Succeeded
             }
-            other => {
+            Outcome::Failed { message } | Outcome::Refused { message, .. } => {
                 let next = match request {
                     Request::ConfigChanged(_) => "It is run again by itself, less and less often, until it works.",
                     Request::Notice(_) => "It is run again at the next such event.",
@@ -179,7 +182,7 @@ impl Surroundings {
                 self.board.problem(
                     Area::Apply,
                     Severity::ActionNeeded,
-                    format!("A hook for {event} did not work: {other}"),
+                    format!("Hooks for {event} did not all work: {message}"),
                     format!("{next} The hook's own words are in `journalctl -u runtime-agent-apply`."),
                 );
                 Served::HookFailed

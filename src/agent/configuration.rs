@@ -169,7 +169,8 @@ impl ConfigurationLoop {
     async fn turn(&mut self) {
         let now = clock::now();
         if let Some((snapshot, _, failures)) = self.unwritten.take_if(|(_, at, _)| *at <= now) {
-            self.write(snapshot, failures).await;
+            // What came of it is on the board.
+            let _ = self.write(snapshot, failures).await;
         } else if self.poll_at.is_some_and(|at| at <= now) {
             // What came of it is on the board.
             let _ = self.poll().await;
@@ -357,13 +358,11 @@ impl ConfigurationLoop {
         let settings = self.around.settings.borrow().clone();
         let request = settings.plane.connect_timeout.get() + settings.plane.answer_timeout.get();
         self.around.pulse.within(8 * request);
-        let wanted: BTreeMap<&str, String> = [
-            (EVENTS_LABEL, &settings.report.events_url),
-            (CONSOLE_LABEL, &settings.report.console_url),
-        ]
-        .into_iter()
-        .filter_map(|(label, url)| Some((label, url.as_ref()?.to_string())))
-        .collect();
+        let wanted: BTreeMap<&str, String> =
+            [(EVENTS_LABEL, &settings.report.events_url), (CONSOLE_LABEL, &settings.report.console_url)]
+                .into_iter()
+                .filter_map(|(label, url)| Some((label, url.as_ref()?.to_string())))
+                .collect();
         match set_labels(plane, &wanted).await {
             Ok(()) => {
                 self.around.board.solved(Area::Report);

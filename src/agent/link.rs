@@ -19,10 +19,7 @@ fn options(settings: &Settings) -> ClientOptions {
 }
 
 fn limits(settings: &Settings) -> Limits {
-    Limits {
-        answer_timeout: settings.plane.answer_timeout.get(),
-        max_answer: settings.plane.max_answer.get(),
-    }
+    Limits { answer_timeout: settings.plane.answer_timeout.get(), max_answer: settings.plane.max_answer.get() }
 }
 
 fn endpoint(settings: &Settings, url: &HttpsUrl, identity: Option<&ClientPem>) -> Result<Graphql, TrustError> {

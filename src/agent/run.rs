@@ -69,8 +69,8 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
     let key = DigestKey::load_or_create(&paths.state.join("digest.key"))?;
     let store = Store::open(&paths.config(), key, settings.output.keep_generations.into())?;
     let control_path = paths.control();
-    let listener = control::bind(&control_path)
-        .map_err(|source| RunError::Control { path: control_path.clone(), source })?;
+    let listener =
+        control::bind(&control_path).map_err(|source| RunError::Control { path: control_path.clone(), source })?;
     let mut signals = Signals::new().map_err(RunError::Signals)?;
 
     let board = Board::new(Status::new(paths.token().display().to_string(), clock::now()));
@@ -85,8 +85,7 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
     let pulses = [("identity", Pulse::new()), ("configuration", Pulse::new()), ("apply", Pulse::new())];
     let [(_, trust_pulse), (_, configuration_pulse), (_, apply_pulse)] = pulses.clone();
 
-    let handles =
-        control::Handles { status: board.subscribe(), sync: sync_sender.clone(), trust: trust_sender };
+    let handles = control::Handles { status: board.subscribe(), sync: sync_sender.clone(), trust: trust_sender };
     let configuration = ConfigurationLoop::new(
         configuration::Surroundings {
             settings: settings.clone(),

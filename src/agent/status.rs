@@ -221,11 +221,7 @@ impl Status {
         let mut status = Self {
             version: STATUS_VERSION,
             revision: 0,
-            agent: Agent {
-                version: env!("CARGO_PKG_VERSION").into(),
-                pid: std::process::id(),
-                started_at: now,
-            },
+            agent: Agent { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), started_at: now },
             state: State::Unpaired,
             headline: String::new(),
             identity: None,

@@ -10,7 +10,7 @@ mod staged;
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, fchown, symlink};
 use std::path::{Path, PathBuf};
 
 pub use lock::{LockError, StateLock};
@@ -57,12 +57,37 @@ fn parent(path: &Path) -> &Path {
 /// # Errors
 /// When any step fails; the old file, if there was one, is then untouched.
 pub fn write(path: &Path, mode: u32, content: &[u8]) -> Result<(), DiskError> {
+    write_for(path, mode, Owner::Own, content)
+}
+
+/// Whom a file is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// This process's user, and the group that the folder hands down.
+    Own,
+    /// Another user and group; only root can do that.
+    Other {
+        /// The user's id.
+        user: u32,
+        /// The group's id.
+        group: u32,
+    },
+}
+
+/// Does what [`write`] does, for somebody else: the file has its owner before it has its name.
+///
+/// # Errors
+/// When any step fails; the old file, if there was one, is then untouched.
+pub fn write_for(path: &Path, mode: u32, owner: Owner, content: &[u8]) -> Result<(), DiskError> {
     let folder = parent(path);
     // The temporary file is made with mode 0600: nobody can open it before its mode and content are final.
     let mut file =
         tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(at("create a file in", folder))?;
     file.write_all(content).map_err(at("write", path))?;
     file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(at("set the mode of", path))?;
+    if let Owner::Other { user, group } = owner {
+        fchown(file.as_file(), Some(user), Some(group)).map_err(at("change the owner of", path))?;
+    }
     file.as_file().sync_all().map_err(at("sync", path))?;
     file.persist(path).map_err(|error| DiskError::new("rename into place", path, error.error))?;
     sync_folder(folder)

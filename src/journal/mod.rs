@@ -53,7 +53,7 @@ pub fn init(log: &Log) {
 fn stderr_is_the_journal() -> bool {
     let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
     let Ok(stat) = nix::sys::stat::fstat(std::io::stderr().as_fd()) else { return false };
-    stream.split_once(':').is_some_and(|(device, inode)| {
-        device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino)
-    })
+    stream
+        .split_once(':')
+        .is_some_and(|(device, inode)| device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino))
 }

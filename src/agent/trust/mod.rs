@@ -88,8 +88,7 @@ impl TrustLoop {
     /// Killed after the identity was put in place, and before that was written down of the token: does it now.
     fn conclude_interrupted(&self) {
         let Some(outcome) = self.files.outcome().filter(|outcome| outcome.verdict == Verdict::InUse) else { return };
-        let came_of_it =
-            self.current.as_ref().is_some_and(|(identity, _)| identity.record.issued_at >= outcome.at);
+        let came_of_it = self.current.as_ref().is_some_and(|(identity, _)| identity.record.issued_at >= outcome.at);
         if self.endeavour.is_none() && came_of_it {
             self.conclude(outcome.fingerprint, Verdict::Paired, "this host was paired by it");
         }
@@ -202,9 +201,10 @@ impl TrustLoop {
                     (Some((identity, _)), _) if identity.leaf.not_after <= clock::now() => {
                         Err("the certificate has expired and cannot be renewed; drop a token to pair again".to_owned())
                     }
-                    (Some(_), Some(Endeavour { step: Step::Enrol { .. } | Step::Introduce { .. } | Step::Prove(_), .. })) => {
-                        Err("a new identity is being made already; see `runtime-agent status`".to_owned())
-                    }
+                    (
+                        Some(_),
+                        Some(Endeavour { step: Step::Enrol { .. } | Step::Introduce { .. } | Step::Prove(_), .. }),
+                    ) => Err("a new identity is being made already; see `runtime-agent status`".to_owned()),
                     (Some(_), Some(Endeavour { step: Step::Renew, .. }) | None) => {
                         self.endeavour = Some(Endeavour::new(Step::Renew, clock::now()));
                         self.tell_endeavour();
@@ -283,8 +283,7 @@ impl TrustLoop {
     /// Puts an identity to use.
     fn adopt(&mut self, identity: Identity) {
         let settings = self.settings();
-        let policy =
-            renewal::Policy { after: settings.renewal.after.get(), jitter: settings.renewal.jitter.get() };
+        let policy = renewal::Policy { after: settings.renewal.after.get(), jitter: settings.renewal.jitter.get() };
         let leaf = &identity.leaf;
         let renewal_at = renewal::due(leaf.not_before, leaf.not_after, policy, fastrand::f64());
         let status = IdentityStatus {

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-
-
 use super::TrustLoop;
 use super::endeavour::{Endeavour, Step};
 use crate::agent::link;
@@ -92,12 +90,7 @@ impl TrustLoop {
         }
     }
 
-    async fn enrol(
-        &mut self,
-        mut pending: Box<Pending>,
-        key: Option<PrivateKey>,
-        failures: u32,
-    ) -> Option<Endeavour> {
+    async fn enrol(&mut self, mut pending: Box<Pending>, key: Option<PrivateKey>, failures: u32) -> Option<Endeavour> {
         let fingerprint = Some(pending.fingerprint.clone());
         let settings = self.settings();
         let prepared = async {
@@ -194,7 +187,7 @@ impl TrustLoop {
         };
         match viewer {
             Ok(viewer) if viewer.kind == ViewerKind::Runtime => match viewer.id.parse() {
-                Ok(id) => self.install(candidate, id, failures),
+                Ok(id) => self.install(candidate, &id, failures),
                 Err(error) => {
                     let why = format!("the Director calls this runtime by an unusable id: {error}");
                     self.discard(&candidate, &why, failures)
@@ -215,18 +208,16 @@ impl TrustLoop {
     }
 
     /// Makes a proven candidate the identity in use.
-    fn install(&mut self, mut candidate: Box<Identity>, id: RuntimeId, failures: u32) -> Option<Endeavour> {
-        if let Some(named) = candidate.record.runtime.as_ref().filter(|named| **named != id) {
+    fn install(&mut self, mut candidate: Box<Identity>, id: &RuntimeId, failures: u32) -> Option<Endeavour> {
+        if let Some(named) = candidate.record.runtime.as_ref().filter(|named| *named != id) {
             tracing::warn!(
                 runtime_id = %id,
                 "the token file named the runtime {named}, but the plane knows this host as {id}; the plane is believed"
             );
         }
         candidate.record.runtime = Some(id.clone());
-        let installed = self
-            .store
-            .amend(candidate.number, &candidate.record)
-            .and_then(|()| self.store.promote(candidate.number));
+        let installed =
+            self.store.amend(candidate.number, &candidate.record).and_then(|()| self.store.promote(candidate.number));
         if let Err(error) = installed {
             self.cannot_reach(&format!("The new identity is proven, but cannot be put in place: {error}."));
             return Some(self.again(Step::Prove(candidate), failures, None));
@@ -243,7 +234,7 @@ impl TrustLoop {
             self.around.board.solved(area);
         }
         match (by_token, paired_before) {
-            (None, Some(before)) if before == id => {
+            (None, Some(before)) if before == *id => {
                 tracing::info!(runtime_id = %id, state = "paired", "the certificate is renewed; valid until {until}");
                 self.notify(Notice::Renewed);
             }
@@ -346,4 +337,3 @@ fn refused_second(error: &CallError, asked: Asked) -> String {
         ),
     }
 }
-

@@ -23,7 +23,12 @@ impl TrustLoop {
     }
 
     /// Renewal failed: says so, and when it is tried again.
-    pub(super) fn renew_later(&self, failures: u32, why: &str, asked: Option<std::time::Duration>) -> Option<Endeavour> {
+    pub(super) fn renew_later(
+        &self,
+        failures: u32,
+        why: &str,
+        asked: Option<std::time::Duration>,
+    ) -> Option<Endeavour> {
         let (identity, _) = self.current.as_ref()?;
         let now = clock::now();
         if identity.leaf.not_after <= now {

@@ -20,9 +20,7 @@ mod subject;
 pub use error::Error;
 pub use fault::{Effect, Fault, ListChange, RetryAfter};
 pub use generate::{CredentialKind, Generate};
-pub use options::{
-    Dialect, Endpoint, KeyAlgorithm, Options, Refusal, ServerCertificate, SubjectOrder, TokenForm,
-};
+pub use options::{Dialect, Endpoint, KeyAlgorithm, Options, Refusal, ServerCertificate, SubjectOrder, TokenForm};
 pub use plane::{Control, Plane, Verdict};
 pub use record::{Counters, Request};
 pub use state::State;
