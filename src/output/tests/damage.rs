@@ -9,6 +9,9 @@ use crate::output::Published;
 use crate::output::manifest::GenerationNumber;
 use crate::snapshot::Snapshot;
 
+/// Damages the folder of a generation.
+type Damage = fn(&Path);
+
 fn said() -> Snapshot {
     snapshot([
         application("a", "Shop", [bundle("1", "Orders", "pw")]),
@@ -24,7 +27,7 @@ fn edit(path: &Path, from: &str, to: &str) {
 
 #[test]
 fn a_damaged_generation_stays_for_its_readers_until_a_complete_one_takes_its_place() {
-    let damages: [(&str, fn(&Path)); 11] = [
+    let damages: [(&str, Damage); 11] = [
         ("a manifest that ends early", |current| {
             let path = current.join("manifest.json");
             fs::write(&path, &fs::read(&path).unwrap()[..50]).unwrap();
