@@ -300,3 +300,31 @@ async fn an_unknown_runtime_is_told_from_a_page_size_that_the_plane_does_not_tak
     assert_eq!(fetched.page_size.get(), 100);
     assert_eq!(ids(&fetched.snapshot), model.ids());
 }
+
+#[tokio::test]
+async fn an_owner_or_a_cursor_that_the_plane_no_longer_knows_makes_the_read_begin_again() {
+    for (trigger, code) in [("Bundles", 20), ("ApiDefinitions", 20), ("Applications", 22), ("EventDefinitions", 22)] {
+        let model = Model::of(4, 3, 6);
+        let answers = model.clone();
+        let mut refused = false;
+        let director = plane(move |operation, variables, _| {
+            if !refused && operation == trigger && variables["after"].is_string() {
+                refused = true;
+                return Answer::Error(200, json!({ "message": "no", "extensions": { "error_code": code } }));
+            }
+            Answer::Data(answers.answer(Dialect::Bundle, operation, variables))
+        })
+        .await;
+        let fetched = director.fetch(&runtime(), &pages_of(2)).await.unwrap();
+        assert_eq!(ids(&fetched.snapshot), model.ids(), "code {code} for {trigger}");
+    }
+}
+
+#[tokio::test]
+async fn the_number_of_things_of_all_kinds_is_bounded() {
+    let director = living(Model::of(10, 2, 10), |_, _, _| {}).await;
+    let options = FetchOptions { max_items: 100, ..FetchOptions::default() };
+    let error = director.fetch(&runtime(), &options).await.unwrap_err();
+    assert_eq!(error.kind(), "too_many");
+    assert!(error.to_string().starts_with("applications, bundles and definitions together are 1"), "{error}");
+}
