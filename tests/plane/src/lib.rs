@@ -2,7 +2,9 @@
 //!
 //! [`Plane::start`] runs one in this process; the program `plane` runs one by itself and drives it.
 
+mod admin;
 mod authority;
+mod control;
 mod csr;
 mod error;
 mod fault;
@@ -17,12 +19,13 @@ mod serve;
 mod state;
 mod subject;
 
+pub use control::{Control, Verdict};
 pub use error::Error;
 pub use fault::{Effect, Fault, ListChange, RetryAfter};
 pub use generate::{CredentialKind, Generate};
 pub use options::{
     Dialect, Endpoint, KeyAlgorithm, Options, Refusal, ServerCertificate, SubjectOrder, TokenForm,
 };
-pub use plane::{Control, Plane, Verdict};
+pub use plane::Plane;
 pub use record::{Counters, Request};
 pub use state::State;
