@@ -33,6 +33,8 @@ struct Authentication {
 
 struct Certificate {
     authentication: String,
+    issued: Timestamp,
+    expires: Timestamp,
     revoked: bool,
 }
 
@@ -169,9 +171,35 @@ impl State {
             .authority
             .issue(info.subject, info.public_key, self.options.certificate_lifetime, self.options.chain_with_root)
             .map_err(|error| format!("Error occurred while signing the CSR: {error}"))?;
-        let record = Certificate { authentication: authentication.to_owned(), revoked: false };
+        let issued_at = Timestamp::now();
+        let record = Certificate {
+            authentication: authentication.to_owned(),
+            issued: issued_at,
+            expires: expiry(issued_at, self.options.certificate_lifetime),
+            revoked: false,
+        };
         self.identities.certificates.insert(fingerprint(&issued.leaf), record);
         Ok(issued)
+    }
+
+    /// The certificates that a runtime was issued, by fingerprint.
+    pub(crate) fn certificates_of(&self, runtime: &str) -> serde_json::Value {
+        let Identities { authentications, certificates, .. } = &self.identities;
+        let theirs = certificates.iter().filter(|(_, certificate)| {
+            authentications.get(&certificate.authentication).is_some_and(|found| found.runtime == runtime)
+        });
+        theirs
+            .map(|(fingerprint, certificate)| {
+                let entry = json!({
+                    "commonName": certificate.authentication,
+                    "issuedAt": certificate.issued.to_string(),
+                    "expiresAt": certificate.expires.to_string(),
+                    "revoked": certificate.revoked,
+                });
+                (fingerprint.clone(), entry)
+            })
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     /// Revokes one certificate; whether there was one.

@@ -2,7 +2,9 @@
 //!
 //! [`Plane::start`] runs one in this process; the program `plane` runs one by itself and drives it.
 
+mod admin;
 mod authority;
+mod control;
 mod csr;
 mod error;
 mod fault;
@@ -17,10 +19,18 @@ mod serve;
 mod state;
 mod subject;
 
+pub use control::{Control, Verdict};
 pub use error::Error;
 pub use fault::{Effect, Fault, ListChange, RetryAfter};
 pub use generate::{CredentialKind, Generate};
+<<<<<<< HEAD
 pub use options::{Dialect, Endpoint, KeyAlgorithm, Options, Refusal, ServerCertificate, SubjectOrder, TokenForm};
 pub use plane::{Control, Plane, Verdict};
+=======
+pub use options::{
+    Dialect, Endpoint, KeyAlgorithm, Options, Refusal, ServerCertificate, SubjectOrder, TokenForm,
+};
+pub use plane::Plane;
+>>>>>>> 774cfe6ce36e75f075facea2197d143dc7a6e282
 pub use record::{Counters, Request};
 pub use state::State;
