@@ -23,14 +23,9 @@ pub use control::{Control, Verdict};
 pub use error::Error;
 pub use fault::{Effect, Fault, ListChange, RetryAfter};
 pub use generate::{CredentialKind, Generate};
-<<<<<<< HEAD
-pub use options::{Dialect, Endpoint, KeyAlgorithm, Options, Refusal, ServerCertificate, SubjectOrder, TokenForm};
-pub use plane::{Control, Plane, Verdict};
-=======
 pub use options::{
     Dialect, Endpoint, KeyAlgorithm, Options, Refusal, ServerCertificate, SubjectOrder, TokenForm,
 };
 pub use plane::Plane;
->>>>>>> 774cfe6ce36e75f075facea2197d143dc7a6e282
 pub use record::{Counters, Request};
 pub use state::State;
