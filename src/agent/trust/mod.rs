@@ -94,7 +94,7 @@ impl TrustLoop {
         }
     }
 
-    fn unfinished(&mut self) -> Option<Endeavour> {
+    fn unfinished(&self) -> Option<Endeavour> {
         let now = clock::now();
         match self.store.candidate() {
             Ok(Some(candidate)) => return Some(Endeavour::new(Step::Prove(Box::new(candidate)), now)),
@@ -228,6 +228,12 @@ impl TrustLoop {
                         self.remove_token(&path);
                         tracing::info!(token = fingerprint, "a token that was dealt with before is removed");
                     }
+                    _ if self.uses(&fingerprint) => {
+                        // Dropped once more while its first use goes on, which a second use would only disturb.
+                        if !matches!(&self.endeavour, Some(Endeavour { step: Step::Introduce { .. }, .. })) {
+                            self.remove_token(&path);
+                        }
+                    }
                     _ => {
                         tracing::info!(token = fingerprint, "a token was dropped");
                         self.conclude(Some(fingerprint), Verdict::InUse, "it is being used to pair");
@@ -247,6 +253,15 @@ impl TrustLoop {
                 format!("The token file {} cannot be used: {why}.", path.display()),
                 "The agent looks again when the file changes.",
             ),
+        }
+    }
+
+    /// Whether a token is what the endeavour is about.
+    fn uses(&self, fingerprint: &str) -> bool {
+        match self.endeavour.as_ref().map(|endeavour| &endeavour.step) {
+            Some(Step::Introduce { token, .. }) => token.fingerprint() == fingerprint,
+            Some(Step::Enrol { pending, .. }) => pending.fingerprint == fingerprint,
+            Some(Step::Prove(_) | Step::Renew) | None => false,
         }
     }
 

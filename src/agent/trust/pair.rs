@@ -22,7 +22,11 @@ impl TrustLoop {
     pub(super) async fn advance(&mut self, endeavour: Endeavour) -> Option<Endeavour> {
         let failures = endeavour.failures;
         match endeavour.step {
-            Step::Introduce { token, path, lost } => self.introduce(token, path, lost, failures).await,
+            // A token that is refused may have come in the way of a pairing that can still be brought to its end.
+            Step::Introduce { token, path, lost } => match self.introduce(token, path, lost, failures).await {
+                None => self.unfinished(),
+                next => next,
+            },
             Step::Enrol { pending, key } => self.enrol(pending, key, failures).await,
             Step::Renew => self.renew(failures).await,
             Step::Prove(candidate) => self.prove(candidate, failures).await,
