@@ -1,7 +1,10 @@
 //! Carries one request out: takes its turn, reads the generation, runs the hooks in order, and remembers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 
 use super::ApplierSettings;
 use super::generation;
@@ -18,7 +21,6 @@ use super::trust::Trusted;
 use crate::disk::{self, LockError, StateLock};
 use crate::output::manifest::{Changes, Manifest};
 use crate::transport::excerpt;
-use tokio::io::AsyncWrite;
 
 /// How long another applier on the same state is waited for: 10 seconds. The daemon tries again later.
 const TURN_LIMIT: Duration = Duration::from_secs(10);
@@ -72,14 +74,14 @@ async fn attempt<W: AsyncWrite + Unpin>(
             continue;
         };
         if !report.outcome.is_success() {
-            failed.push(format!("{} {}", report.name, report.outcome));
+            failed.push(format!("{0} {1} (see `journalctl HOOK={0}`)", report.name, report.outcome));
         }
         answers.send(&Answer::Hook(report)).await;
     }
     Ok(match failed.as_slice() {
         [] => Outcome::Done,
         [one] => Outcome::failed(format!("the hook {one}; the others ran")),
-        [first, rest @ ..] => Outcome::failed(format!("the hook {first}, and {} more failed", rest.len())),
+        [first, rest @ ..] => Outcome::failed(format!("the hook {first}; {} more failed as well", rest.len())),
     })
 }
 
@@ -169,3 +171,6 @@ impl Run<'_> {
         Ok(HookReport { name: excerpt(name, &[]), outcome, milliseconds, output })
     }
 }
+
+#[cfg(test)]
+mod tests;

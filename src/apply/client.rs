@@ -138,3 +138,69 @@ async fn read_report<R: AsyncBufRead + Unpin>(reader: &mut R) -> Result<Report, 
     }
     Err("it has more lines than there can be hooks".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::fixture::Host;
+    use crate::apply::report::{Outcome, Refusal};
+    use crate::apply::request::Notice;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const PAIRED: Request = Request::Notice(Notice::Paired);
+
+    /// A program that stands in for the applier.
+    fn stand_in(host: &Host, body: &str) -> Route {
+        Route::Inline { program: host.hook("applier", body), arguments: vec![] }
+    }
+
+    #[tokio::test]
+    async fn a_child_is_asked_on_its_standard_input_and_output() {
+        let host = Host::new();
+        let body = r#"
+            read line; echo "$line" >$ROOT/line
+            echo '{"skipped":{"name":"b","reason":"writable","message":"m"}}'
+            echo '{"hook":{"name":"a","outcome":{"result":"failed","code":2},"milliseconds":5,"output":["x"]}}'
+            echo '{"outcome":{"result":"refused","reason":"busy","message":"later"}}'
+        "#;
+        let report = request(&stand_in(&host, body), &PAIRED, LONG).await.unwrap();
+        assert_eq!((report.hooks.len(), report.skipped.len()), (1, 1));
+        assert_eq!(report.outcome, Outcome::refused(Refusal::Busy, "later"));
+        assert_eq!(host.read("line"), "{\"version\":1,\"event\":\"paired\"}\n");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_none_is_an_error_in_a_sentence() {
+        let host = Host::new();
+        for (body, said) in [
+            ("exit 1", "ended without a word"),
+            ("read line; echo hello", "not understood"),
+            ("read line; printf '{\"outcome\":'", "in the middle of a line"),
+            ("read line; head -c 1000000 /dev/zero", "longer than"),
+            (r#"while :; do echo '{"skipped":{"name":"b","reason":"hidden","message":"m"}}'; done"#, "more lines"),
+        ] {
+            let error = request(&stand_in(&host, body), &PAIRED, LONG).await.unwrap_err().to_string();
+            assert!(error.contains(said) || error.contains("does not take"), "{body}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_child_that_does_not_answer_in_time_is_told_to_stop() {
+        let host = Host::new();
+        let route = stand_in(&host, "trap 'echo told >$ROOT/told; kill $!; exit' TERM; sleep 1000 & wait");
+        // The limit must leave the shell time to set its trap.
+        let error = request(&route, &PAIRED, Duration::from_secs(1)).await.unwrap_err();
+        assert!(matches!(error, ApplyError::TimedOut(_)), "{error}");
+        assert_eq!(host.read("told"), "told\n");
+    }
+
+    #[tokio::test]
+    async fn an_applier_that_cannot_be_reached_is_an_error_that_says_what_to_do() {
+        let host = Host::new();
+        let error = request(&Route::Socket(host.path("absent")), &PAIRED, LONG).await.unwrap_err();
+        assert!(error.to_string().contains("runtime-agent-apply.socket"), "{error}");
+        let route = Route::Inline { program: host.path("absent"), arguments: vec![] };
+        let error = request(&route, &PAIRED, LONG).await.unwrap_err();
+        assert!(matches!(error, ApplyError::Start { .. }), "{error}");
+    }
+}

@@ -6,16 +6,16 @@
 //!
 //! **What is trusted.** The applier's own settings, its own state, and programs that only root (or, where the applier
 //! runs as somebody else, that user) can change. Nothing below the daemon's state directory is: its manifest is read
-//! through [`generation`] as data, and ends only in the document that hooks read.
+//! through `generation` as data, and ends only in the document that hooks read.
 //!
 //! **What a hook is told.** It is called with the event as its single argument, in `/`, in a process group of its own,
-//! with exactly the environment that [`task`] lists, and reads one JSON document on its standard input. It has
+//! with exactly the environment that `task` lists, and reads one JSON document on its standard input. It has
 //! [`ApplierSettings::timeout`] to finish; then its whole group gets SIGTERM, and [`ApplierSettings::grace`] later
 //! SIGKILL. What it leaves running in its group when it exits is killed as well; who means to leave a service behind
 //! asks systemd to start it. A process that left the group (`setsid`) is not followed, and nobody waits for it.
 //!
 //! **What a hook is told again.** For `config-changed` every hook has its own record of what it last succeeded for:
-//! see [`record`].
+//! see the module `record`.
 
 use std::path::PathBuf;
 use std::time::Duration;

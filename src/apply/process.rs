@@ -213,3 +213,173 @@ async fn drain(mut reader: Receiver, output: &mut Output<'_>) {
         output.take(&piece[..length]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::apply::fixture::Host;
+
+    /// Longer than any test takes: what runs into it fails the test by its outcome, not by hanging.
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(100);
+
+    struct Ran {
+        host: Host,
+        ending: Ending,
+        took: Duration,
+        output: Vec<String>,
+    }
+
+    async fn run_script(body: &str, timeout: Duration, grace: Duration, input: &[u8]) -> Ran {
+        let host = Host::new();
+        let path = host.hook("a", body);
+        let environment = [("PATH", "/usr/bin:/bin".into()), ("ONLY", "this".into())];
+        let program = Program { path: &path, arguments: &["word"], environment: &environment, input, timeout, grace };
+        let mut output = Output::new("a", 4096);
+        let (ending, took) = run(&program, &mut output, &Stop::never()).await;
+        let output = output.end();
+        Ran { host, ending, took, output }
+    }
+
+    /// Waits until the process whose number the hook wrote into the file `name` is gone, or a zombie: one that was
+    /// killed takes a moment for it.
+    async fn ends(host: &Host, name: &str) {
+        let number = host.read(name);
+        assert!(!number.trim().is_empty(), "the hook came so far");
+        let lives = || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", number.trim())).unwrap_or_default();
+            stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
+        };
+        let gone = async {
+            while lives() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LONG, gone).await.expect("it is killed");
+    }
+
+    #[tokio::test]
+    async fn a_program_gets_its_arguments_its_input_and_exactly_its_environment() {
+        let body = r#"echo "$# $1 $(pwd)"; cat; tr '\0' '\n' </proc/$$/environ; echo to-stderr >&2; exit 3"#;
+        let ran = run_script(body, LONG, LONG, b"read this\n").await;
+        assert!(matches!(ran.ending, Ending::Exited(3)), "{:?}", ran.ending);
+        assert_eq!(ran.output, ["1 word /", "read this", "ONLY=this", "PATH=/usr/bin:/bin", "to-stderr"]);
+    }
+
+    #[tokio::test]
+    async fn a_program_has_a_group_of_its_own_and_no_file_of_ours() {
+        let ran =
+            run_script(r#"set -- $(cat /proc/$$/stat); echo $(($1 == $5)); ls /proc/$$/fd"#, LONG, LONG, b"").await;
+        // The shell keeps its script open under a number from 10 on.
+        let files: Vec<_> = ran.output[1..].iter().filter(|file| file.parse::<u32>().unwrap() < 10).collect();
+        assert_eq!(ran.output[0], "1");
+        assert_eq!(files, ["0", "1", "2"]);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_takes_too_long_is_asked_to_end() {
+        let body = r#"trap 'echo bye; exit 0' TERM; sleep 1000 & echo $! >$ROOT/child; wait"#;
+        // The limit must leave the shell time to set its trap.
+        let ran = run_script(body, Duration::from_secs(1), LONG, b"").await;
+        assert!(matches!(ran.ending, Ending::TimedOut), "{:?}", ran.ending);
+        assert_eq!(ran.output, ["bye"]);
+        assert!(ran.took < LONG);
+        ends(&ran.host, "child").await;
+    }
+
+    #[tokio::test]
+    async fn a_program_that_does_not_end_when_asked_is_killed_with_its_group() {
+        let body = r#"trap '' TERM; (trap '' TERM; sleep 1000) & echo $! >$ROOT/child; sleep 1000; sleep 1000"#;
+        let ran = run_script(body, Duration::from_secs(1), SHORT, b"").await;
+        assert!(matches!(ran.ending, Ending::TimedOut), "{:?}", ran.ending);
+        assert!(ran.took < LONG);
+        ends(&ran.host, "child").await;
+    }
+
+    #[tokio::test]
+    async fn a_suspended_program_is_ended() {
+        let ran = run_script("kill -STOP $$", SHORT, LONG, b"").await;
+        assert!(matches!(ran.ending, Ending::TimedOut), "{:?}", ran.ending);
+        assert!(ran.took < LONG);
+    }
+
+    #[tokio::test]
+    async fn what_a_program_leaves_running_in_its_group_is_killed() {
+        let ran = run_script("sleep 1000 & echo $! >$ROOT/child; echo done", LONG, LONG, b"").await;
+        assert!(matches!(ran.ending, Ending::Exited(0)), "{:?}", ran.ending);
+        assert_eq!(ran.output, ["done"]);
+        ends(&ran.host, "child").await;
+        assert!(ran.took < LONG);
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_keeps_the_output_open_is_not_waited_for() {
+        let body = "setsid sh -c 'echo $$ >$0/child; exec sleep 1000' $ROOT & \
+                    while ! [ -s $ROOT/child ]; do :; done; echo done";
+        let ran = run_script(body, LONG, LONG, b"").await;
+        assert!(matches!(ran.ending, Ending::Exited(0)), "{:?}", ran.ending);
+        assert_eq!(ran.output, ["done"]);
+        assert!(ran.took < LONG);
+        let daemon = ran.host.read("child").trim().parse().unwrap();
+        nix::sys::signal::kill(Pid::from_raw(daemon), Signal::SIGKILL).expect("it left the group, and lives");
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_drained_and_dropped() {
+        let ran = run_script("head -c 100000000 /dev/zero | tr '\\0' x; echo; echo end", LONG, LONG, b"").await;
+        assert!(matches!(ran.ending, Ending::Exited(0)), "{:?}", ran.ending);
+        assert_eq!(ran.output.last().unwrap(), "end");
+        assert!(ran.output.iter().map(String::len).sum::<usize>() < 10_000);
+    }
+
+    #[tokio::test]
+    async fn a_flood_without_end_is_ended_by_the_time_limit() {
+        let ran = run_script("exec yes", Duration::from_secs(1), SHORT, b"").await;
+        assert!(matches!(ran.ending, Ending::TimedOut), "{:?}", ran.ending);
+        assert!(ran.took < LONG);
+    }
+
+    #[tokio::test]
+    async fn a_program_may_leave_its_input_unread() {
+        let large = vec![b' '; 1_000_000];
+        let ran = run_script("exit 0", LONG, LONG, &large).await;
+        assert!(matches!(ran.ending, Ending::Exited(0)), "{:?}", ran.ending);
+        let ran = run_script("exec 0<&-; sleep 1000", SHORT, LONG, &large).await;
+        assert!(matches!(ran.ending, Ending::TimedOut), "{:?}", ran.ending);
+        let ran = run_script("wc -c", LONG, LONG, &large).await;
+        assert_eq!(ran.output, ["1000000"], "who reads it all gets it all");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_dies_by_a_signal_is_told_from_one_that_fails() {
+        let ran = run_script("kill -SEGV $$", LONG, LONG, b"").await;
+        assert!(matches!(ran.ending, Ending::Signalled(11)), "{:?}", ran.ending);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_start_is_said() {
+        let host = Host::new();
+        let path = host.hook("a", "");
+        fs::write(&path, "#!/nonexistent/interpreter\n").unwrap();
+        let program = Program { path: &path, arguments: &[], environment: &[], input: b"", timeout: LONG, grace: LONG };
+        let (ending, _) = run(&program, &mut Output::new("a", 0), &Stop::never()).await;
+        assert!(matches!(ending, Ending::NotStarted(_)), "{ending:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_the_program_that_runs() {
+        let host = Host::new();
+        let path = host.hook("a", "echo ready; exec sleep 1000");
+        let program = Program { path: &path, arguments: &[], environment: &[], input: b"", timeout: LONG, grace: LONG };
+        let (tell, told) = tokio::sync::watch::channel(false);
+        let mut output = Output::new("a", 4096);
+        let stop = Stop::when(told);
+        let (ran, ()) = tokio::join!(run(&program, &mut output, &stop), async {
+            tell.send_replace(true);
+        });
+        assert!(matches!(ran.0, Ending::Stopped), "{:?}", ran.0);
+        assert!(ran.1 < LONG);
+    }
+}

@@ -228,6 +228,8 @@ fn parse(text: &[u8]) -> Result<BTreeMap<String, Progress>, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::apply::fixture::manifest;
 
@@ -327,5 +329,54 @@ mod tests {
         host.record.forget_absent(hooks.path()).unwrap();
         assert_eq!(host.told("a", 1, &[("x", '1')], true), "nothing");
         assert_eq!(host.told("b", 1, &[("x", '1')], true), "+x");
+    }
+    /// What a hook made of what it was told: applications with their content.
+    type Made = BTreeMap<String, char>;
+
+    /// Acts on a part of the changes, as a hook does that may die at any line; `mask` says on which.
+    fn act(made: &mut Made, changes: &Changes, now: &Made, mask: u32) {
+        let set = changes.added.iter().chain(&changes.changed).map(|change| (change, true));
+        let all = set.chain(changes.removed.iter().map(|change| (change, false)));
+        for (index, (change, present)) in all.enumerate() {
+            let id = change.id.to_string();
+            if mask & (1 << index) == 0 {
+                continue;
+            }
+            if present {
+                made.insert(id.clone(), now[&id]);
+            } else {
+                made.remove(&id);
+            }
+        }
+    }
+
+    fn generations() -> impl Strategy<Value = Vec<(Made, bool, u32)>> {
+        let applications = proptest::collection::btree_map("[a-d]", proptest::char::range('1', '2'), 0..5);
+        proptest::collection::vec((applications, any::<bool>(), any::<u32>()), 1..8)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// Whichever generations a hook failed for, and however much of each it did: once it succeeds, what it made
+        /// is what is current.
+        #[test]
+        fn a_hook_that_does_what_it_is_told_ends_up_with_what_is_current(generations in generations()) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut record = Record::load(folder.path()).unwrap();
+            let mut made = Made::new();
+            for (number, (now, success, mask)) in (1..).zip(generations) {
+                let applications: Vec<_> = now.iter().map(|(id, content)| (id.as_str(), *content)).collect();
+                let manifest = Arc::new(manifest(number, &applications));
+                let changes = record.due("a", &manifest).unwrap();
+                record.tell("a", &changes).unwrap();
+                act(&mut made, &changes, &now, if success { u32::MAX } else { mask });
+                if success {
+                    record.succeeded("a", &manifest).unwrap();
+                    prop_assert_eq!(&made, &now);
+                    prop_assert_eq!(record.due("a", &manifest), None);
+                }
+            }
+        }
     }
 }

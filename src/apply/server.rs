@@ -116,15 +116,18 @@ async fn serve_listener(
     }
 }
 
-/// Lets in root, the applier's own user, and the owner of the daemon's state directory.
 fn admit(settings: &ApplierSettings, stream: &UnixStream) -> Result<(), String> {
     let uid = stream.peer_cred().map_err(|error| format!("its user is not known: {error}"))?.uid();
-    let known = [Some(0), Some(Uid::effective().as_raw()), generation::owner(&settings.agent_state)];
-    if known.contains(&Some(uid)) {
+    if may_ask(uid, settings) {
         Ok(())
     } else {
         Err(format!("the user {uid} may not ask; only root and the owner of {} may", settings.agent_state.display()))
     }
+}
+
+/// Root, the applier's own user, and the owner of the daemon's state directory may ask.
+fn may_ask(uid: u32, settings: &ApplierSettings) -> bool {
+    uid == 0 || uid == Uid::effective().as_raw() || generation::owner(&settings.agent_state) == Some(uid)
 }
 
 async fn receive<R: AsyncRead + Unpin>(reader: R) -> Result<Request, Outcome> {
@@ -179,3 +182,6 @@ impl<W: AsyncWrite + Unpin> Answers<W> {
         self.writer = None;
     }
 }
+
+#[cfg(test)]
+mod tests;
