@@ -81,7 +81,11 @@ fn authority_params(name: &str) -> CertificateParams {
     params
 }
 
-fn server_certificate(issuer: &Issuer<'_, KeyPair>, names: &[&str], years: (i32, i32)) -> Result<Arc<CertifiedKey>, Error> {
+fn server_certificate(
+    issuer: &Issuer<'_, KeyPair>,
+    names: &[&str],
+    years: (i32, i32),
+) -> Result<Arc<CertifiedKey>, Error> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -92,7 +96,8 @@ fn server_certificate(issuer: &Issuer<'_, KeyPair>, names: &[&str], years: (i32,
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     let certificate = params.signed_by(&key, issuer)?;
-    let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(|error| Error::Certificates(error.to_owned()))?;
+    let private =
+        PrivateKeyDer::try_from(key.serialize_der()).map_err(|error| Error::Certificates(error.to_owned()))?;
     let signer = aws_lc_rs::sign::any_supported_type(&private)?;
     Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], signer)))
 }

@@ -193,7 +193,12 @@ impl Fault {
     /// An answer from the gateway that is not JSON.
     #[must_use]
     pub fn status(self, status: u16, body: impl Into<String>) -> Self {
-        self.effect(Effect::Status { status, body: body.into(), content_type: "text/plain".to_owned(), retry_after: None })
+        self.effect(Effect::Status {
+            status,
+            body: body.into(),
+            content_type: "text/plain".to_owned(),
+            retry_after: None,
+        })
     }
 
     /// HTTP 429, with or without `Retry-After`.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::model::{
-    ApiDefinition, Application, Auth, Bundle, Credential, Csrf, Document, EventDefinition, Parameters, RequestAuth, Spec,
-    Status, Version,
+    ApiDefinition, Application, Auth, Bundle, Credential, Csrf, Document, EventDefinition, Parameters, RequestAuth,
+    Spec, Status, Version,
 };
 
 /// The kinds of credentials that bundles can have.
@@ -72,9 +72,19 @@ impl Default for Generate {
 const PROVIDERS: [&str; 8] =
     ["SAP", "Contoso", "Northwind", "Globex", "Initech", "Umbrella", "Acme & Söhne", "Wayne Enterprises"];
 const PRODUCTS: [&str; 10] = [
-    "Commerce", "Field Service", "Marketing", "Sales Cloud", "Billing", "Warehouse", "HR Core", "Loyalty", "Catalog", "Ticketing",
+    "Commerce",
+    "Field Service",
+    "Marketing",
+    "Sales Cloud",
+    "Billing",
+    "Warehouse",
+    "HR Core",
+    "Loyalty",
+    "Catalog",
+    "Ticketing",
 ];
-const SUBJECTS: [&str; 8] = ["Orders", "Customers", "Products", "Invoices", "Shipments", "Employees", "Prices", "Returns"];
+const SUBJECTS: [&str; 8] =
+    ["Orders", "Customers", "Products", "Invoices", "Shipments", "Employees", "Prices", "Returns"];
 const REGIONS: [&str; 5] = ["eu10", "us20", "ap11", "br10", "jp10"];
 
 impl Generate {
@@ -167,7 +177,8 @@ impl Source<'_> {
         let subject = self.pick(&SUBJECTS);
         let odata = self.rng.bool();
         let path = subject.to_lowercase();
-        let target = if odata { format!("{base}/odata/v2/{path}") } else { format!("{base}/api/v{}/{path}", place + 1) };
+        let target =
+            if odata { format!("{base}/odata/v2/{path}") } else { format!("{base}/api/v{}/{path}", place + 1) };
         let (kind, format) = if odata { ("ODATA", "XML") } else { ("OPEN_API", "JSON") };
         ApiDefinition {
             id: self.id(),
@@ -210,7 +221,10 @@ impl Source<'_> {
         let (start, end) = match format {
             "XML" => (format!("<edmx:Edmx Version=\"1.0\"><!-- {subject} "), " --></edmx:Edmx>".to_owned()),
             "YAML" => (format!("asyncapi: 2.0.0\ninfo:\n  title: {subject}\n  description: "), "\n".to_owned()),
-            _ => (format!("{{\"openapi\":\"3.0.1\",\"info\":{{\"title\":\"{subject}\",\"description\":\""), "\"}}".to_owned()),
+            _ => (
+                format!("{{\"openapi\":\"3.0.1\",\"info\":{{\"title\":\"{subject}\",\"description\":\""),
+                "\"}}".to_owned(),
+            ),
         };
         let filling = size.saturating_sub(start.len() + end.len());
         let filling: String = (0..filling).map(|_| self.rng.lowercase()).collect();
@@ -230,9 +244,10 @@ impl Source<'_> {
         let credential = match kind {
             CredentialKind::Absent => return None,
             CredentialKind::None => None,
-            CredentialKind::Basic => {
-                Some(Credential::Basic { username: format!("user-{}", self.rng.u16(..)), password: self.secret("password") })
-            }
+            CredentialKind::Basic => Some(Credential::Basic {
+                username: format!("user-{}", self.rng.u16(..)),
+                password: self.secret("password"),
+            }),
             CredentialKind::Oauth => {
                 Some(Credential::Oauth { client_id: self.id(), client_secret: self.secret("client-secret"), url })
             }

@@ -74,7 +74,13 @@ impl Options {
 
 impl State {
     /// Makes a host's first token, in the form in which it is handed over.
-    pub(crate) fn mint(&mut self, runtime: &str, form: TokenForm, lifetime: Duration, connector: &str) -> Result<String, Error> {
+    pub(crate) fn mint(
+        &mut self,
+        runtime: &str,
+        form: TokenForm,
+        lifetime: Duration,
+        connector: &str,
+    ) -> Result<String, Error> {
         let tenant = self.model.runtimes.get(runtime).ok_or_else(|| Error::unknown("runtime", runtime))?.tenant.clone();
         let authentication = uuid::Uuid::new_v4().to_string();
         let subject = self.options.subject_for(&authentication);

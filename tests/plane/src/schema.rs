@@ -173,7 +173,9 @@ pub(crate) async fn execute(
     let response = schema.execute(request.data(Arc::clone(&call))).await;
     let refused = !response.errors.is_empty() && !call.executed.load(Ordering::Relaxed);
     let mut errors: Vec<_> = response.errors.iter().map(|error| written(error, refused)).collect();
-    errors.extend(call.beside.iter().map(|failure| json!({ "message": failure.message, "extensions": failure.extensions() })));
+    errors.extend(
+        call.beside.iter().map(|failure| json!({ "message": failure.message, "extensions": failure.extensions() })),
+    );
     let messages = errors.iter().filter_map(|error| error["message"].as_str().map(str::to_owned)).collect();
     #[derive(serde::Serialize)]
     struct Body<'a> {

@@ -60,7 +60,8 @@ fn first(name: &Name, oid: ObjectIdentifier) -> Option<String> {
     let value = &attribute.value;
     match value.tag() {
         Tag::BmpString => {
-            let units: Vec<u16> = value.value().chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+            let units: Vec<u16> =
+                value.value().chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
             String::from_utf16(&units).ok()
         }
         _ => String::from_utf8(value.value().to_vec()).ok(),
@@ -77,7 +78,10 @@ fn unescape(value: &str) -> String {
             bytes.push(byte);
             continue;
         }
-        let hex = rest.get(..2).and_then(|pair| std::str::from_utf8(pair).ok()).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let hex = rest
+            .get(..2)
+            .and_then(|pair| std::str::from_utf8(pair).ok())
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
         if let Some(decoded) = hex {
             bytes.push(decoded);
             rest = &rest[2..];

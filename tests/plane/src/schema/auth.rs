@@ -29,11 +29,7 @@ fn credential<T: std::any::Any>(get: for<'a> fn(&'a T) -> Option<&'a Credential>
     })
 }
 
-fn parameters<T: std::any::Any>(
-    name: &str,
-    kind: &str,
-    get: for<'a> fn(&'a T) -> Option<&'a Parameters>,
-) -> Field {
+fn parameters<T: std::any::Any>(name: &str, kind: &str, get: for<'a> fn(&'a T) -> Option<&'a Parameters>) -> Field {
     of::<T>(name, maybe(kind), move |parent, _| Ok(get(parent).and_then(json).map(FieldValue::value)))
 }
 
@@ -45,7 +41,8 @@ fn speakable(credential: Option<&Credential>) -> Option<&Credential> {
 pub(crate) fn register(builder: SchemaBuilder, dialect: Dialect) -> SchemaBuilder {
     let mut auth = Object::new("Auth");
     let mut csrf = Object::new("CSRFTokenCredentialRequestAuth");
-    let mut data = Union::new("CredentialData").possible_type("BasicCredentialData").possible_type("OAuthCredentialData");
+    let mut data =
+        Union::new("CredentialData").possible_type("BasicCredentialData").possible_type("OAuthCredentialData");
     let mut builder = builder;
     match dialect {
         Dialect::Bundle => {
@@ -65,13 +62,20 @@ pub(crate) fn register(builder: SchemaBuilder, dialect: Dialect) -> SchemaBuilde
     let auth = auth
         .field(parameters::<Auth>("additionalHeaders", "HttpHeaders", |auth| auth.additional_headers.as_ref()))
         .field(parameters::<Auth>("additionalQueryParams", "QueryParams", |auth| auth.additional_query_params.as_ref()))
-        .field(inner::<Auth, RequestAuth>("requestAuth", maybe("CredentialRequestAuth"), |auth| auth.request_auth.as_ref()));
+        .field(inner::<Auth, RequestAuth>("requestAuth", maybe("CredentialRequestAuth"), |auth| {
+            auth.request_auth.as_ref()
+        }));
     let csrf = csrf
         .field(text::<Csrf>("tokenEndpointURL", nn(TypeRef::STRING), |csrf| Some(&csrf.token_endpoint_url)))
         .field(parameters::<Csrf>("additionalHeaders", "HttpHeaders", |csrf| csrf.additional_headers.as_ref()))
-        .field(parameters::<Csrf>("additionalQueryParams", "QueryParams", |csrf| csrf.additional_query_params.as_ref()));
-    let request = Object::new("CredentialRequestAuth")
-        .field(inner::<RequestAuth, Csrf>("csrf", maybe("CSRFTokenCredentialRequestAuth"), |request| request.csrf.as_ref()));
+        .field(parameters::<Csrf>("additionalQueryParams", "QueryParams", |csrf| {
+            csrf.additional_query_params.as_ref()
+        }));
+    let request = Object::new("CredentialRequestAuth").field(inner::<RequestAuth, Csrf>(
+        "csrf",
+        maybe("CSRFTokenCredentialRequestAuth"),
+        |request| request.csrf.as_ref(),
+    ));
     builder.register(auth).register(csrf).register(request).register(basic()).register(oauth()).register(data)
 }
 

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
     Call, Failure,
-    field::{call, field, inner, nn, maybe, required, text},
+    field::{call, field, inner, maybe, nn, required, text},
 };
 use crate::{authority::Issued, identity::Caller, serve::Urls};
 
@@ -41,7 +41,9 @@ fn caller(call: &Call) -> Result<&Caller, Failure> {
         return Err(failure.clone());
     }
     call.caller.as_ref().ok_or_else(|| {
-        Failure::plain("Failed to authenticate request: the token or certificate is missing, unknown, expired or was used before")
+        Failure::plain(
+            "Failed to authenticate request: the token or certificate is missing, unknown, expired or was used before",
+        )
     })
 }
 
@@ -71,9 +73,8 @@ pub(crate) fn schema() -> Result<Schema, SchemaError> {
         let fingerprint = fingerprint.as_deref().ok_or_else(|| Failure::plain("Certificate hash is missing"))?;
         Ok(Some(FieldValue::value(call.shared.change(|state| state.revoke_certificate(fingerprint)))))
     });
-    let mutation = Object::new("Mutation")
-        .field(sign.argument(InputValue::new("csr", nn(TypeRef::STRING))))
-        .field(revoke);
+    let mutation =
+        Object::new("Mutation").field(sign.argument(InputValue::new("csr", nn(TypeRef::STRING)))).field(revoke);
     Schema::build("Query", Some("Mutation"), None)
         .register(query)
         .register(mutation)

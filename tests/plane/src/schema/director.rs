@@ -81,7 +81,11 @@ pub(crate) fn schema(dialect: Dialect) -> Result<Schema, SchemaError> {
         .register(query)
         .register(mutation)
         .register(items::viewer())
-        .register(["RUNTIME", "APPLICATION", "INTEGRATION_SYSTEM", "USER"].into_iter().fold(Enum::new("ViewerType"), Enum::item))
+        .register(
+            ["RUNTIME", "APPLICATION", "INTEGRATION_SYSTEM", "USER"]
+                .into_iter()
+                .fold(Enum::new("ViewerType"), Enum::item),
+        )
         .register(items::runtime())
         .register(status("RuntimeStatus", "RuntimeStatusCondition"))
         .register(conditions("RuntimeStatusCondition"))

@@ -1,6 +1,9 @@
 //! Fields: one place where a resolver meets the engine, the faults, and the rule that a failed nullable field is null.
 
-use std::{any::Any, sync::{Arc, atomic::Ordering}};
+use std::{
+    any::Any,
+    sync::{Arc, atomic::Ordering},
+};
 
 use async_graphql::{
     ErrorExtensions, PathSegment, Value,

@@ -29,7 +29,9 @@ pub(crate) fn register(builder: SchemaBuilder, dialect: Dialect) -> SchemaBuilde
     if dialect == Dialect::Bundle {
         object = object
             .field(text::<InstanceAuth>("runtimeID", maybe(TypeRef::ID), |auth| auth.runtime_id.as_deref()))
-            .field(text::<InstanceAuth>("runtimeContextID", maybe(TypeRef::ID), |auth| auth.runtime_context_id.as_deref()));
+            .field(text::<InstanceAuth>("runtimeContextID", maybe(TypeRef::ID), |auth| {
+                auth.runtime_context_id.as_deref()
+            }));
     }
     builder
         .register(object)
@@ -145,7 +147,8 @@ pub(crate) fn deletion(words: Words) -> Field {
         let call = call(context);
         call.shared.change(|state| {
             let runtime = authorised(call, state, "runtime:write")?.clone();
-            let seen = state.model.instance_auth(&wanted).is_some_and(|(application, ..)| runtime.sees(&application.id));
+            let seen =
+                state.model.instance_auth(&wanted).is_some_and(|(application, ..)| runtime.sees(&application.id));
             let bundle = state.model.bundle_of_auth_mut(&wanted).filter(|_| seen);
             let bundle = bundle.ok_or_else(|| Failure::not_found("instanceAuth", &wanted))?;
             let place = bundle.instance_auths.iter().position(|auth| auth.id == wanted);

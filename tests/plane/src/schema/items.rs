@@ -44,10 +44,11 @@ pub(crate) fn register(builder: SchemaBuilder, dialect: Dialect) -> SchemaBuilde
         .register(application(dialect))
         .register(status("ApplicationStatus", "ApplicationStatusCondition"))
         .register(conditions("ApplicationStatusCondition"))
-        .register(
-            Object::new("ApplicationEventingConfiguration")
-                .field(text::<String>("defaultURL", nn(TypeRef::STRING), |url| Some(url))),
-        )
+        .register(Object::new("ApplicationEventingConfiguration").field(text::<String>(
+            "defaultURL",
+            nn(TypeRef::STRING),
+            |url| Some(url),
+        )))
         .register(Object::new("AppSystemAuth").field(text::<String>("id", nn(TypeRef::ID), |id| Some(id))))
         .register(bundle(dialect))
         .register(super::page::info())
@@ -134,15 +135,25 @@ fn bundle(dialect: Dialect) -> Object {
             this.bundle().default_instance_auth.as_ref()
         }))
         .field(paged::<ApiDefinition>("apiDefinitions", "APIDefinition", apis, Some(|api| api.group.as_deref())))
-        .field(paged::<EventDefinition>("eventDefinitions", "EventDefinition", events, Some(|event| event.group.as_deref())))
+        .field(paged::<EventDefinition>(
+            "eventDefinitions",
+            "EventDefinition",
+            events,
+            Some(|event| event.group.as_deref()),
+        ))
         .field(paged::<Document>("documents", "Document", documents, None))
         .field(single::<ApiDefinition>("apiDefinition", "APIDefinition", apis, |api| &api.id))
         .field(single::<EventDefinition>("eventDefinition", "EventDefinition", events, |event| &event.id))
         .field(single::<Document>("document", "Document", documents, |document| &document.id));
     match dialect {
-        Dialect::Bundle => object.field(plain::<BundleOf>("correlationIDs", TypeRef::named_nn_list(TypeRef::STRING), |this| {
-            this.bundle().correlation_ids.as_ref().map(|ids| Value::List(ids.iter().map(|id| id.as_str().into()).collect()))
-        })),
+        Dialect::Bundle => {
+            object.field(plain::<BundleOf>("correlationIDs", TypeRef::named_nn_list(TypeRef::STRING), |this| {
+                this.bundle()
+                    .correlation_ids
+                    .as_ref()
+                    .map(|ids| Value::List(ids.iter().map(|id| id.as_str().into()).collect()))
+            }))
+        }
         Dialect::Package => object,
     }
 }
@@ -228,9 +239,19 @@ pub(crate) fn status(name: &str, conditions: &str) -> Object {
 
 /// The conditions of applications and runtimes.
 pub(crate) fn conditions(name: &str) -> Enum {
-    ["INITIAL", "CONNECTED", "FAILED", "CREATING", "CREATE_FAILED", "UPDATING", "UPDATE_FAILED", "DELETING", "PROVISIONING"]
-        .into_iter()
-        .fold(Enum::new(name), Enum::item)
+    [
+        "INITIAL",
+        "CONNECTED",
+        "FAILED",
+        "CREATING",
+        "CREATE_FAILED",
+        "UPDATING",
+        "UPDATE_FAILED",
+        "DELETING",
+        "PROVISIONING",
+    ]
+    .into_iter()
+    .fold(Enum::new(name), Enum::item)
 }
 
 /// `Runtime`.
@@ -245,7 +266,9 @@ pub(crate) fn runtime() -> Object {
 
 /// `Viewer`, `Label`.
 pub(crate) fn viewer() -> Object {
-    Object::new("Viewer")
-        .field(text::<String>("id", nn(TypeRef::ID), |id| Some(id)))
-        .field(field("type", nn("ViewerType"), |_| Ok(Some(FieldValue::value("RUNTIME")))))
+    Object::new("Viewer").field(text::<String>("id", nn(TypeRef::ID), |id| Some(id))).field(field(
+        "type",
+        nn("ViewerType"),
+        |_| Ok(Some(FieldValue::value("RUNTIME"))),
+    ))
 }

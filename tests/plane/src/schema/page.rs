@@ -176,7 +176,11 @@ pub(crate) fn page_arguments(field: Field) -> Field {
 }
 
 /// The field `data` of an object is listed in full, not in pages.
-pub(crate) fn listed<T: Any, U: Any + Send + Sync>(name: &str, kind: TypeRef, list: for<'a> fn(&'a T) -> &'a [U]) -> Field {
+pub(crate) fn listed<T: Any, U: Any + Send + Sync>(
+    name: &str,
+    kind: TypeRef,
+    list: for<'a> fn(&'a T) -> &'a [U],
+) -> Field {
     of::<T>(name, kind, move |parent, _| {
         Ok(Some(FieldValue::list(list(parent).iter().map(|item| FieldValue::borrowed_any(item)))))
     })
@@ -203,7 +207,9 @@ pub(crate) fn version() -> Object {
     Object::new("Version")
         .field(text::<Version>("value", nn(TypeRef::STRING), |version| Some(&version.value)))
         .field(plain::<Version>("deprecated", maybe(TypeRef::BOOLEAN), |version| version.deprecated.map(Into::into)))
-        .field(text::<Version>("deprecatedSince", maybe(TypeRef::STRING), |version| version.deprecated_since.as_deref()))
+        .field(text::<Version>("deprecatedSince", maybe(TypeRef::STRING), |version| {
+            version.deprecated_since.as_deref()
+        }))
         .field(plain::<Version>("forRemoval", maybe(TypeRef::BOOLEAN), |version| version.for_removal.map(Into::into)))
 }
 

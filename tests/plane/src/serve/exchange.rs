@@ -73,7 +73,12 @@ impl Reply {
     }
 
     fn json(answer: Answer) -> Self {
-        Self { status: answer.status, body: answer.body, content_type: "application/json".to_owned(), retry_after: None }
+        Self {
+            status: answer.status,
+            body: answer.body,
+            content_type: "application/json".to_owned(),
+            retry_after: None,
+        }
     }
 }
 
@@ -208,7 +213,12 @@ fn only_name(document: &async_graphql::parser::types::ExecutableDocument) -> Opt
 }
 
 /// Authenticates and executes; answers the reply and the messages in its `errors`.
-async fn carry_out(connection: &Connection, headers: &HeaderMap, asked: Asked, faults: &[Fault]) -> (Reply, Vec<String>) {
+async fn carry_out(
+    connection: &Connection,
+    headers: &HeaderMap,
+    asked: Asked,
+    faults: &[Fault],
+) -> (Reply, Vec<String>) {
     let caller = match authenticate(connection, headers) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,

@@ -85,7 +85,9 @@ async fn accept(socket: TcpListener, endpoint: Endpoint, tls: TlsAcceptor, share
             Some(_) = connections.join_next() => continue,
         };
         let number = shared.change(|state| state.log.connected(endpoint));
-        if shared.read(|state| !state.faults.list().is_empty()) && shared.change(|state| state.faults.take_refusal(endpoint)) {
+        if shared.read(|state| !state.faults.list().is_empty())
+            && shared.change(|state| state.faults.take_refusal(endpoint))
+        {
             let _ = stream.set_zero_linger();
             continue;
         }
@@ -123,7 +125,8 @@ async fn connection(
 }
 
 fn config(endpoint: Endpoint, shared: &Arc<Shared>) -> Result<ServerConfig, Error> {
-    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions()?;
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?;
     let builder = if endpoint.wants_certificate() {
         builder.with_client_cert_verifier(Arc::new(Verifier(Arc::clone(shared))))
     } else {

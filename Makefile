@@ -1,0 +1,139 @@
+# What can be made here; `make help` lists it. Cargo builds, this puts the pieces together.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Cargo's target directory may be shared with other trees; what is made here is this tree's, and stays in ./target.
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+WORK := $(CURDIR)/target
+
+# What goes into the packages. Each can be named otherwise, to package what was built elsewhere.
+BINARY ?= $(TARGET)/release/runtime-agent
+MANUAL ?= $(WORK)/manual
+CONFIG ?= etc/agent.toml
+
+# Where the packages go, and what is added to their version: two packages of one binary make an upgrade to test.
+DIST ?= $(CURDIR)/dist
+VERSION_SUFFIX ?=
+
+##@ Making
+
+.PHONY: build
+build: ## Build the release binary
+	cargo build --locked --release --package runtime-agent
+
+.PHONY: manual
+manual: ## Write the manual pages and the completions from the command line's own definition
+	cargo run --locked --quiet --package manual -- $(MANUAL)
+
+.PHONY: packages
+packages: build manual ## Build one .deb and one .rpm into dist/
+	$(package)
+
+# The packages of what has been built already, and of the same with a higher version.
+package = BINARY="$(abspath $(BINARY))" MANUAL="$(abspath $(MANUAL))" CONFIG="$(abspath $(CONFIG))" \
+	DIST="$(abspath $(DIST))" WORK="$(WORK)/packaging" VERSION_SUFFIX="$(VERSION_SUFFIX)" packaging/build.sh
+
+.PHONY: package-prebuilt
+package-prebuilt: # The same without building; BINARY, MANUAL and CONFIG say what to package
+	$(package)
+
+##@ Installing
+
+# Names are those of the GNU coding standards. Units have to name the binary by its whole path.
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+SYSCONFDIR ?= /etc
+DATADIR ?= $(PREFIX)/share
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+MANDIR ?= $(DATADIR)/man
+BASHDIR ?= $(DATADIR)/bash-completion/completions
+ZSHDIR ?= $(DATADIR)/zsh/site-functions
+FISHDIR ?= $(DATADIR)/fish/vendor_completions.d
+DOCDIR ?= $(DATADIR)/doc/runtime-agent
+# Empty where the distribution ships the text of the licence already.
+LICENSEDIR ?= $(DOCDIR)
+
+conf := $(SYSCONFDIR)/runtime-agent
+
+.PHONY: install
+install: ## Install what was built, below DESTDIR and PREFIX (/usr/local); keeps a changed configuration
+	@test -x "$(BINARY)" || { echo "make install: there is no $(BINARY). Run 'make build' first." >&2; exit 1; }
+	@test -d "$(MANUAL)" || { echo "make install: there is no $(MANUAL). Run 'make manual' first." >&2; exit 1; }
+	install -D -m 0755 "$(BINARY)" "$(DESTDIR)$(BINDIR)/runtime-agent"
+	install -d "$(DESTDIR)$(UNITDIR)"
+	for unit in systemd/*.service systemd/*.socket; do \
+		sed 's|/usr/bin/runtime-agent|$(BINDIR)/runtime-agent|' "$$unit" >"$(DESTDIR)$(UNITDIR)/$${unit##*/}"; \
+		chmod 0644 "$(DESTDIR)$(UNITDIR)/$${unit##*/}"; \
+	done
+	install -D -m 0644 systemd/runtime-agent.sysusers "$(DESTDIR)$(SYSUSERSDIR)/runtime-agent.conf"
+	install -D -m 0644 systemd/runtime-agent.tmpfiles "$(DESTDIR)$(TMPFILESDIR)/runtime-agent.conf"
+	install -d "$(DESTDIR)$(conf)/agent.d" "$(DESTDIR)$(conf)/hooks.d" "$(DESTDIR)$(conf)/templates"
+	test -e "$(DESTDIR)$(conf)/agent.toml" || install -m 0644 "$(CONFIG)" "$(DESTDIR)$(conf)/agent.toml"
+	for page in "$(MANUAL)"/man/*.[1-9]; do \
+		install -D -m 0644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; \
+	done
+	install -D -m 0644 "$(MANUAL)/completions/runtime-agent.bash" "$(DESTDIR)$(BASHDIR)/runtime-agent"
+	install -D -m 0644 "$(MANUAL)/completions/_runtime-agent" "$(DESTDIR)$(ZSHDIR)/_runtime-agent"
+	install -D -m 0644 "$(MANUAL)/completions/runtime-agent.fish" "$(DESTDIR)$(FISHDIR)/runtime-agent.fish"
+	install -D -m 0644 -t "$(DESTDIR)$(DOCDIR)" README.md
+	$(if $(LICENSEDIR),install -D -m 0644 -t "$(DESTDIR)$(LICENSEDIR)" LICENSE)
+	@echo "Installed. On the host itself, go on with: systemd-sysusers; systemd-tmpfiles --create runtime-agent.conf;" \
+		"systemctl daemon-reload; systemctl enable --now runtime-agent-apply.socket runtime-agent.service"
+
+##@ Testing
+
+.PHONY: test
+test: ## Everything: formatting, lints, unit, integration, package and system tests; the last line is the sum
+	@.ci/test
+
+.PHONY: check
+check: ## Formatting and lints
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --package runtime-agent --test system --features system-tests -- -D warnings
+
+.PHONY: unit
+unit: ## Unit and integration tests, for which no privilege is needed
+	cargo test --locked --workspace --no-fail-fast
+
+.PHONY: inspect
+inspect: ## Look over the packages in dist/ with lintian and rpm
+	packaging/inspect.sh "$(DIST)"
+
+.PHONY: system
+system: packages ## System tests: the packages on a really booted systemd (as root)
+	@$(MAKE) --no-print-directory system-prebuilt
+
+.PHONY: system-prebuilt
+system-prebuilt: # The same with the packages that are in dist/
+	@$(MAKE) --no-print-directory package-prebuilt DIST="$(WORK)/upgrade" VERSION_SUFFIX=+next >"$(WORK)/upgrade.log" 2>&1 \
+		|| { cat "$(WORK)/upgrade.log" >&2; exit 1; }
+	rootfs=$$(tests/system/rootfs.sh); \
+	RUNTIME_AGENT_ROOTFS="$$rootfs" RUNTIME_AGENT_PACKAGES="$(abspath $(DIST))" RUNTIME_AGENT_UPGRADE="$(WORK)/upgrade" \
+		cargo test --locked --package runtime-agent --features system-tests --test system $(if $(ONLY),-- $(ONLY))
+
+.PHONY: demo
+demo: build ## Show the agent at work, against a management plane of its own
+	tests/demo.sh
+
+.PHONY: deps
+deps: ## Install what the tests need and is missing (Debian, as root)
+	.ci/deps
+
+##@ Other
+
+.PHONY: clean
+clean: ## Remove what was made here
+	cargo clean
+	rm -rf "$(WORK)" dist
+
+.PHONY: help
+help: ## Show this
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,14 @@
+//! The configuration: a TOML file, parsed into values that are valid by their types.
+//!
+//! Every key has a built-in default, so an empty file, or none, is a complete configuration. A key that is not known,
+//! a value of a wrong type and a value outside its bounds are errors that show the line.
+
+mod load;
+mod settings;
+mod values;
+
+pub use load::{ConfigError, DEFAULT_PATH, load, parse};
+pub use settings::{
+    Apply, ApplyMode, BundleUse, Hooks, Log, LogFormat, LogLevel, Output, Paths, Plane, Renewal, Report, Settings, Sync,
+};
+pub use values::{ByteSize, HttpsUrl, InvalidUrl, Seconds, Share};

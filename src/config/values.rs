@@ -1,0 +1,229 @@
+//! Values of the configuration that cannot hold nonsense.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::Url;
+
+/// A duration of `MIN` to `MAX` seconds, written as `90s`, `3m`, `2h 30m`, `7days`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seconds<const MIN: u64, const MAX: u64>(Duration);
+
+impl<const MIN: u64, const MAX: u64> Seconds<MIN, MAX> {
+    /// A duration of so many seconds; meant for constants.
+    ///
+    /// # Panics
+    /// When the number is out of bounds, at compile time where the call is constant.
+    pub const fn new(seconds: u64) -> Self {
+        assert!(seconds >= MIN && seconds <= MAX, "a built-in duration is out of its own bounds");
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// The duration.
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> fmt::Display for Seconds<MIN, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> fmt::Debug for Seconds<MIN, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Serialize for Seconds<MIN, MAX> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Seconds<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let duration = humantime::parse_duration(&text).map_err(|error| {
+            D::Error::custom(format_args!(
+                "{text:?} is not a duration ({error}); write it as \"90s\", \"3m\" or \"2h 30m\""
+            ))
+        })?;
+        if (Duration::from_secs(MIN)..=Duration::from_secs(MAX)).contains(&duration) {
+            Ok(Self(duration))
+        } else {
+            let bound = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
+            Err(D::Error::custom(format_args!(
+                "{text:?} is out of bounds: it must be from {} to {}",
+                bound(MIN),
+                bound(MAX)
+            )))
+        }
+    }
+}
+
+/// A share of something, from 0 to 1, both included.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+pub struct Share(f64);
+
+impl Share {
+    /// A share; meant for constants.
+    ///
+    /// # Panics
+    /// When it is not from 0 to 1.
+    pub const fn new(share: f64) -> Self {
+        assert!(share >= 0.0 && share <= 1.0, "a built-in share is out of its own bounds");
+        Self(share)
+    }
+
+    /// The share.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = f64::deserialize(deserializer)?;
+        if (0.0..=1.0).contains(&share) {
+            Ok(Self(share))
+        } else {
+            Err(D::Error::custom(format_args!("{share} is out of bounds: it must be from 0.0 to 1.0")))
+        }
+    }
+}
+
+/// A number of bytes of `MIN` to `MAX`, written as `64 KiB`, `32 MiB` or a plain number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ByteSize<const MIN: u64, const MAX: u64>(u64);
+
+impl<const MIN: u64, const MAX: u64> ByteSize<MIN, MAX> {
+    /// So many bytes; meant for constants.
+    ///
+    /// # Panics
+    /// When the number is out of bounds.
+    pub const fn new(bytes: u64) -> Self {
+        assert!(bytes >= MIN && bytes <= MAX, "a built-in size is out of its own bounds");
+        Self(bytes)
+    }
+
+    /// The number of bytes.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> fmt::Display for ByteSize<MIN, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", bytesize::ByteSize(self.0).display().iec())
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> fmt::Debug for ByteSize<MIN, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Serialize for ByteSize<MIN, MAX> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for ByteSize<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = bytesize::ByteSize::deserialize(deserializer)?.as_u64();
+        if (MIN..=MAX).contains(&bytes) {
+            Ok(Self(bytes))
+        } else {
+            let bound = |bytes| bytesize::ByteSize(bytes).display().iec().to_string();
+            Err(D::Error::custom(format_args!(
+                "{} is out of bounds: it must be from {} to {}",
+                bound(bytes),
+                bound(MIN),
+                bound(MAX)
+            )))
+        }
+    }
+}
+
+/// An `https` address with a host and without a user name or password in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HttpsUrl(Url);
+
+/// Why a text is no [`HttpsUrl`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidUrl {
+    /// It is no URL.
+    #[error("it is not a URL ({0})")]
+    Malformed(url::ParseError),
+    /// It has another scheme.
+    #[error("it begins with {0}:, and only https: is accepted")]
+    NotHttps(String),
+    /// It carries credentials.
+    #[error("it carries a user name or password, which would end up in logs")]
+    UserInfo,
+}
+
+impl HttpsUrl {
+    /// The URL.
+    pub fn as_url(&self) -> &Url {
+        &self.0
+    }
+
+    /// Host, and port where one is written.
+    pub fn host(&self) -> String {
+        let host = self.0.host_str().unwrap_or_default();
+        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+}
+
+impl TryFrom<Url> for HttpsUrl {
+    type Error = InvalidUrl;
+
+    fn try_from(url: Url) -> Result<Self, InvalidUrl> {
+        if url.scheme() != "https" {
+            Err(InvalidUrl::NotHttps(url.scheme().to_owned()))
+        } else if !url.username().is_empty() || url.password().is_some() {
+            Err(InvalidUrl::UserInfo)
+        } else {
+            // The URL standard lets no https URL be without a host.
+            Ok(Self(url))
+        }
+    }
+}
+
+impl std::str::FromStr for HttpsUrl {
+    type Err = InvalidUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        Url::parse(text.trim()).map_err(InvalidUrl::Malformed)?.try_into()
+    }
+}
+
+impl TryFrom<String> for HttpsUrl {
+    type Error = InvalidUrl;
+
+    fn try_from(text: String) -> Result<Self, InvalidUrl> {
+        text.parse()
+    }
+}
+
+impl From<HttpsUrl> for String {
+    fn from(url: HttpsUrl) -> String {
+        url.0.into()
+    }
+}
+
+impl fmt::Display for HttpsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

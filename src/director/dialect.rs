@@ -1,0 +1,154 @@
+//! The two sets of words in which planes speak, and the queries in each.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::transport::{Fault, GraphqlError, Operation};
+
+/// The words that a plane uses for a group of definitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// `Application.bundles`, and so on.
+    Bundle,
+    /// `Application.packages`, as planes spoke before 2021.
+    Package,
+}
+
+impl Dialect {
+    /// A bounded word for files, fields and counters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bundle => "bundle",
+            Self::Package => "package",
+        }
+    }
+
+    /// The other one.
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Bundle => Self::Package,
+            Self::Package => Self::Bundle,
+        }
+    }
+
+    pub(super) fn queries(self) -> &'static Queries {
+        match self {
+            Self::Bundle => &BUNDLE,
+            Self::Package => &PACKAGE,
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The queries of one dialect, one for each kind of list.
+pub(super) struct Queries {
+    pub applications: Operation<'static>,
+    pub bundles: Operation<'static>,
+    pub apis: Operation<'static>,
+    pub events: Operation<'static>,
+}
+
+/// A query and the fragments that it uses: GraphQL refuses a text with a fragment that is not used.
+macro_rules! query {
+    ($name:literal: $($file:literal)+) => {
+        Operation { name: $name, text: concat!($(include_str!(concat!("queries/", $file, ".graphql"))),+) }
+    };
+}
+
+static BUNDLE: Queries = Queries {
+    applications: query!("Applications": "bundle/applications" "bundle/application_fields" "bundle/bundle_fields"
+        "bundle/auth_fields" "api_definition_fields" "event_definition_fields"),
+    bundles: query!("Bundles": "bundle/bundles" "bundle/bundle_fields" "bundle/auth_fields"
+        "api_definition_fields" "event_definition_fields"),
+    apis: query!("ApiDefinitions": "bundle/api_definitions" "api_definition_fields"),
+    events: query!("EventDefinitions": "bundle/event_definitions" "event_definition_fields"),
+};
+
+static PACKAGE: Queries = Queries {
+    applications: query!("Applications": "package/applications" "package/application_fields" "package/package_fields"
+        "package/auth_fields" "api_definition_fields" "event_definition_fields"),
+    bundles: query!("Packages": "package/packages" "package/package_fields" "package/auth_fields"
+        "api_definition_fields" "event_definition_fields"),
+    apis: query!("ApiDefinitions": "package/api_definitions" "api_definition_fields"),
+    events: query!("EventDefinitions": "package/event_definitions" "event_definition_fields"),
+};
+
+pub(super) static VIEWER: Operation<'static> = query!("Viewer": "viewer");
+pub(super) static RUNTIME: Operation<'static> = query!("Runtime": "runtime");
+pub(super) static SET_LABEL: Operation<'static> = query!("SetRuntimeLabel": "set_label");
+
+/// Whether the plane refused a query as one that does not fit its schema: it may speak the other dialect.
+pub(super) fn is_refusal(fault: &Fault) -> bool {
+    match fault {
+        Fault::Status { code, .. } => *code == 422,
+        Fault::Graphql(errors) => errors.iter().any(|error| error.is_schema_refusal() || is_old_refusal(error)),
+        _ => false,
+    }
+}
+
+/// Engines of the time when planes said *package* put no code beside a refusal; only the words tell.
+fn is_old_refusal(error: &GraphqlError) -> bool {
+    const BEGINNINGS: [&str; 4] = ["Cannot query field", "Unknown type", "Unknown argument", "Unknown field"];
+    error.error_code().is_none() && BEGINNINGS.iter().any(|words| error.message.starts_with(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_query_is_told_from_a_failed_one() {
+        let error = |json: &str| Fault::Graphql(vec![serde_json::from_str(json).unwrap()]);
+        assert!(is_refusal(&error(r#"{"message":"no such field","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}"#)));
+        assert!(is_refusal(&error(r#"{"message":"Cannot query field \"bundles\" on type \"Application\"."}"#)));
+        assert!(is_refusal(&Fault::Status { code: 422, retry_after: None, excerpt: String::new() }));
+        assert!(!is_refusal(&error(r#"{"message":"Unknown type of runtime","extensions":{"error_code":22}}"#)));
+        assert!(!is_refusal(&Fault::Status { code: 503, retry_after: None, excerpt: String::new() }));
+    }
+
+    #[test]
+    fn each_query_brings_the_fragments_that_it_uses_and_no_others() {
+        for dialect in [Dialect::Bundle, Dialect::Package] {
+            let queries = dialect.queries();
+            for operation in [queries.applications, queries.bundles, queries.apis, queries.events] {
+                assert!(operation.text.starts_with(&format!("query {}(", operation.name)));
+                let mut defined: Vec<_> = words_after(operation.text, "fragment ");
+                let mut used: Vec<_> =
+                    words_after(operation.text, "...").into_iter().filter(|w| !w.is_empty()).collect();
+                used.sort_unstable();
+                used.dedup();
+                defined.sort_unstable();
+                assert_eq!(defined, used, "in {dialect} {}", operation.name);
+            }
+        }
+    }
+
+    fn words_after<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
+        text.split(mark).skip(1).map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_older_dialect_is_not_asked_for_what_it_lacks() {
+        let text = PACKAGE.applications.text;
+        for word in [
+            "undle(",
+            "CertificateOAuth",
+            "baseUrl",
+            "systemNumber",
+            "localTenantID",
+            "certCommonName",
+            "accessStrategy",
+            "runtimeID\n",
+            "deletedAt",
+        ] {
+            assert!(!text.contains(word), "{word} is in the older query");
+        }
+    }
+}

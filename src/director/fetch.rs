@@ -1,0 +1,335 @@
+//! A read of everything: page by page, at four levels, until it is whole or certain to fail.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+
+use super::paging::{Drift, Next, Walk};
+use super::wire::{self, Identified, Page, PageVariables};
+use super::{Dialect, Director, FetchError, FetchOptions, Fetched, PageSize, convert, dialect};
+use crate::ids::{ApplicationId, BundleId, RuntimeId};
+use crate::snapshot::{self, Snapshot};
+use crate::transport::{CallError, Fault};
+
+/// A list that comes in pages.
+#[derive(Debug, Clone, Copy)]
+enum List<'a> {
+    Applications,
+    Bundles(&'a ApplicationId),
+    Apis(&'a ApplicationId, &'a BundleId),
+    Events(&'a ApplicationId, &'a BundleId),
+}
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Applications => f.write_str("the applications of this runtime"),
+            Self::Bundles(application) => write!(f, "the bundles of application {application}"),
+            Self::Apis(application, bundle) => {
+                write!(f, "the API definitions of bundle {bundle} of application {application}")
+            }
+            Self::Events(application, bundle) => {
+                write!(f, "the event definitions of bundle {bundle} of application {application}")
+            }
+        }
+    }
+}
+
+/// What is asked for of each item of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Whole,
+    Ids,
+}
+
+/// Why a read stopped before its end.
+enum Stop {
+    /// The plane's state changed under the read: it can be begun again.
+    Shifted { list: String, drift: Drift },
+    /// The plane does not know the words: the other dialect can be tried.
+    Dialect(CallError),
+    /// Nothing more can be done now.
+    Failed(FetchError),
+}
+
+impl Stop {
+    fn shifted(list: List<'_>, drift: Drift) -> Self {
+        Self::Shifted { list: list.to_string(), drift }
+    }
+}
+
+impl From<FetchError> for Stop {
+    fn from(error: FetchError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// One fetch, over all its attempts.
+pub(super) struct Reader<'a> {
+    director: &'a Director,
+    runtime: &'a RuntimeId,
+    options: &'a FetchOptions,
+    dialect: Dialect,
+    whole: PageSize,
+    ids: PageSize,
+    timeouts: u8,
+    requests: u32,
+    items: u32,
+}
+
+/// How often a page is made smaller because of a timeout. A plane that is down also times out, and must not be asked
+/// again and again; by a quarter each, two steps reach small pages.
+const TIMEOUTS: u8 = 2;
+
+/// The plane's codes for something in a request that it does not accept: NotFound, InvalidData.
+const NOT_FOUND: i64 = 20;
+const INVALID_DATA: i64 = 22;
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(director: &'a Director, runtime: &'a RuntimeId, options: &'a FetchOptions) -> Self {
+        let dialect = options.dialect.unwrap_or(Dialect::Bundle);
+        Self {
+            director,
+            runtime,
+            options,
+            dialect,
+            whole: options.page_size.min(PageSize::largest(dialect)),
+            ids: PageSize::largest(dialect),
+            timeouts: 0,
+            requests: 0,
+            items: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Fetched, FetchError> {
+        let mut refusal = None;
+        let mut attempts = 1;
+        loop {
+            self.items = 0;
+            match self.snapshot().await {
+                Ok(snapshot) => {
+                    let Self { dialect, whole: page_size, requests, .. } = self;
+                    return Ok(Fetched { snapshot, dialect, page_size, requests });
+                }
+                Err(Stop::Failed(error)) => return Err(error),
+                Err(Stop::Dialect(error)) => match refusal {
+                    Some(first) => return Err(FetchError::Call(first)),
+                    None => {
+                        tracing::debug!(DIALECT = self.dialect.as_str(), "{error}; trying the other dialect");
+                        refusal = Some(error);
+                        self.switch_dialect();
+                    }
+                },
+                Err(Stop::Shifted { list, drift }) if attempts >= self.options.attempts.get() => {
+                    return Err(FetchError::Shifted { list, drift, attempts });
+                }
+                Err(Stop::Shifted { list, drift }) => {
+                    tracing::info!("{list} changed while they were read ({drift}); reading everything again");
+                    attempts += 1;
+                }
+            }
+        }
+    }
+
+    fn switch_dialect(&mut self) {
+        self.dialect = self.dialect.other();
+        self.whole = self.options.page_size.min(PageSize::largest(self.dialect));
+        self.ids = PageSize::largest(self.dialect);
+    }
+
+    async fn snapshot(&mut self) -> Result<Snapshot, Stop> {
+        let list = List::Applications;
+        let mut applications = Vec::new();
+        let mut walk = Walk::default();
+        let mut after = None;
+        loop {
+            let page: Page<wire::Application> = self.page(list, Depth::Whole, after.as_deref()).await?;
+            let next = self.take(list, &mut walk, &page)?;
+            for application in page.data {
+                applications.push(self.application(application).await?);
+            }
+            match next {
+                Next::Done => break,
+                Next::After(cursor) => after = Some(cursor),
+            }
+        }
+        self.confirm(list, &walk).await?;
+        let repeated =
+            |error: snapshot::RepeatedApplication| Stop::shifted(list, Drift::Repeated(error.0.as_str().into()));
+        Snapshot::new(self.runtime.clone(), applications).map_err(repeated)
+    }
+
+    async fn application(&mut self, mut wire: wire::Application) -> Result<snapshot::Application, Stop> {
+        let first = wire.bundles.take();
+        let mut bundles = Vec::with_capacity(first.data.len());
+        for mut bundle in self.gather(List::Bundles(&wire.id), first).await? {
+            let (apis, events) = (bundle.api_definitions.take(), bundle.event_definitions.take());
+            let apis = self.gather(List::Apis(&wire.id, &bundle.id), apis).await?;
+            let events = self.gather(List::Events(&wire.id, &bundle.id), events).await?;
+            bundles.push(convert::bundle(bundle, apis, events, self.runtime));
+        }
+        Ok(convert::application(wire, bundles))
+    }
+
+    /// The whole of a list whose first page came with its owner.
+    async fn gather<T: DeserializeOwned + Identified>(
+        &mut self,
+        list: List<'_>,
+        first: Page<T>,
+    ) -> Result<Vec<T>, Stop> {
+        let mut walk = Walk::default();
+        let mut next = self.take(list, &mut walk, &first)?;
+        let mut items = first.data;
+        while let Next::After(cursor) = next {
+            let page = self.page(list, Depth::Whole, Some(&cursor)).await?;
+            next = self.take(list, &mut walk, &page)?;
+            items.extend(page.data);
+        }
+        self.confirm(list, &walk).await?;
+        Ok(items)
+    }
+
+    /// Looks at the ids of a list a second time, if it could have changed since the first.
+    async fn confirm(&mut self, list: List<'_>, earlier: &Walk) -> Result<(), Stop> {
+        if !earlier.needs_confirmation() {
+            return Ok(());
+        }
+        let mut walk = Walk::default();
+        let mut after = None;
+        loop {
+            let page: Page<wire::Item> = self.page(list, Depth::Ids, after.as_deref()).await?;
+            let ids = page.data.iter().map(Identified::id);
+            match walk.take(ids, &page.place()).map_err(|drift| Stop::shifted(list, drift))? {
+                Next::Done => break,
+                Next::After(cursor) => after = Some(cursor),
+            }
+        }
+        walk.confirms(earlier).map_err(|drift| Stop::shifted(list, drift))
+    }
+
+    /// Checks a page against the bounds and against those before it.
+    fn take<T: Identified>(&mut self, list: List<'_>, walk: &mut Walk, page: &Page<T>) -> Result<Next, Stop> {
+        let limit = match list {
+            List::Applications => self.options.max_applications,
+            List::Bundles(_) | List::Apis(..) | List::Events(..) => self.options.max_items,
+        };
+        if page.total_count > limit {
+            return Err(FetchError::TooMany { what: list.to_string(), count: page.total_count, limit }.into());
+        }
+        self.items = self.items.saturating_add(u32::try_from(page.data.len()).unwrap_or(u32::MAX));
+        if self.items > self.options.max_items {
+            let what = "applications, bundles and definitions together".to_owned();
+            return Err(FetchError::TooMany { what, count: self.items, limit: self.options.max_items }.into());
+        }
+        let ids = page.data.iter().map(Identified::id);
+        walk.take(ids, &page.place()).map_err(|drift| Stop::shifted(list, drift))
+    }
+
+    /// One page, made smaller until the plane can answer it.
+    async fn page<T: DeserializeOwned>(
+        &mut self,
+        list: List<'_>,
+        depth: Depth,
+        after: Option<&str>,
+    ) -> Result<Page<T>, Stop> {
+        loop {
+            if self.requests >= self.options.max_requests {
+                let what = "requests for one read".to_owned();
+                let limit = self.options.max_requests;
+                return Err(FetchError::TooMany { what, count: self.requests, limit }.into());
+            }
+            self.requests += 1;
+            match self.ask(list, depth, after).await {
+                Ok(Some(page)) => return Ok(page),
+                Ok(None) => return Err(Stop::shifted(list, Drift::Gone)),
+                Err(error) => self.after_failure(list, depth, after, error).await?,
+            }
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        list: List<'_>,
+        depth: Depth,
+        after: Option<&str>,
+    ) -> Result<Option<Page<T>>, CallError> {
+        let graphql = &self.director.graphql;
+        let queries = self.dialect.queries();
+        let first = match depth {
+            Depth::Whole => self.whole.get(),
+            Depth::Ids => self.ids.get(),
+        };
+        let (bundles, definitions) = (Some(self.whole.bundles()), Some(self.whole.definitions()));
+        let page = PageVariables { first, after, ids_only: depth == Depth::Ids, ..PageVariables::default() };
+        match list {
+            List::Applications => {
+                let variables = PageVariables { runtime: Some(self.runtime), bundles, definitions, ..page };
+                let answer: wire::OfRuntime<T> = graphql.call(queries.applications, variables).await?;
+                Ok(Some(answer.applications_for_runtime))
+            }
+            List::Bundles(application) => {
+                let variables = PageVariables { application: Some(application), definitions, ..page };
+                let answer: wire::OfApplication<T> = graphql.call(queries.bundles, variables).await?;
+                Ok(answer.application.map(|application| application.bundles))
+            }
+            List::Apis(application, bundle) | List::Events(application, bundle) => {
+                let query = if matches!(list, List::Apis(..)) { queries.apis } else { queries.events };
+                let variables = PageVariables { application: Some(application), bundle: Some(bundle), ..page };
+                let answer: wire::OfBundle<T> = graphql.call(query, variables).await?;
+                let bundle = answer.application.and_then(|application| application.bundle);
+                Ok(bundle.map(|bundle| bundle.definitions))
+            }
+        }
+    }
+
+    /// Decides what a failed request means: ask the same again with a smaller page (`Ok`), or stop.
+    async fn after_failure(
+        &mut self,
+        list: List<'_>,
+        depth: Depth,
+        after: Option<&str>,
+        error: CallError,
+    ) -> Result<(), Stop> {
+        if dialect::is_refusal(&error.fault) {
+            return Err(Stop::Dialect(error));
+        }
+        let divisor = match &error.fault {
+            Fault::TooLarge(_) | Fault::Status { code: 413, .. } => 2,
+            Fault::Timeout(_) if self.timeouts < TIMEOUTS => {
+                self.timeouts += 1;
+                4
+            }
+            Fault::Graphql(errors) => match errors.first().and_then(|error| error.error_code()) {
+                Some(NOT_FOUND) if !matches!(list, List::Applications) => return Err(Stop::shifted(list, Drift::Gone)),
+                Some(INVALID_DATA) if after.is_some() => return Err(Stop::shifted(list, Drift::RefusedCursor)),
+                Some(NOT_FOUND | INVALID_DATA) => {
+                    // The same code stands for an unknown runtime and for a page size that the plane does not take.
+                    self.requests += 1;
+                    if self.director.lacks(self.runtime).await {
+                        return Err(FetchError::UnknownRuntime(self.runtime.clone()).into());
+                    }
+                    2
+                }
+                _ => return Err(FetchError::Call(error).into()),
+            },
+            _ => return Err(FetchError::Call(error).into()),
+        };
+        let size = match depth {
+            Depth::Whole => &mut self.whole,
+            Depth::Ids => &mut self.ids,
+        };
+        match size.lowered(divisor) {
+            Some(smaller) => {
+                tracing::info!("{error}; asking again for {smaller} at a time instead of {size}");
+                *size = smaller;
+                Ok(())
+            }
+            None => Err(FetchError::Call(error).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod tests;

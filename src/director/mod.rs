@@ -1,0 +1,192 @@
+//! The Director: who we are, which applications we may use, and what we report back.
+
+mod convert;
+mod credential;
+mod dialect;
+mod error;
+mod fetch;
+mod options;
+mod paging;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use reqwest::header::HeaderValue;
+use serde_json::Value;
+
+use crate::ids::{RuntimeId, TenantId};
+use crate::snapshot::Snapshot;
+use crate::transport::{CallError, Fault, Graphql};
+
+pub use dialect::Dialect;
+pub use error::FetchError;
+pub use options::{FetchOptions, InvalidPageSize, PageSize};
+pub use paging::Drift;
+
+/// The Director of the plane, as this runtime meets it.
+#[derive(Debug, Clone)]
+pub struct Director {
+    graphql: Graphql,
+}
+
+/// Who the plane takes the caller for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Viewer {
+    /// The caller's id at the plane.
+    pub id: String,
+    /// What the caller is.
+    pub kind: ViewerKind,
+}
+
+/// What a caller is to the plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ViewerKind {
+    /// A Runtime: what this agent expects to be.
+    Runtime,
+    /// An Application.
+    Application,
+    /// An Integration System.
+    IntegrationSystem,
+    /// A person.
+    User,
+    /// A word that came after this program was written.
+    Other(Box<str>),
+}
+
+/// What one fetch brought.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// What the plane said, whole.
+    pub snapshot: Snapshot,
+    /// The dialect that the plane speaks.
+    pub dialect: Dialect,
+    /// The page size that the plane could answer.
+    pub page_size: PageSize,
+    /// How many requests it took.
+    pub requests: u32,
+}
+
+/// This host's Runtime, as it is registered at the plane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuntimeInfo {
+    /// Its id.
+    pub id: RuntimeId,
+    /// The name for people.
+    pub name: Box<str>,
+    /// Free text.
+    pub description: Option<Box<str>>,
+    /// Labels, any JSON.
+    pub labels: BTreeMap<String, Value>,
+}
+
+impl Director {
+    /// The Director at `graphql`; `tenant` is named in every request where one was handed over.
+    pub fn new(graphql: Graphql, tenant: Option<TenantId>) -> Self {
+        let graphql = match tenant {
+            Some(tenant) => {
+                let value = HeaderValue::from_bytes(tenant.as_str().as_bytes());
+                // Only control characters cannot stand in a header, and no id has any.
+                graphql.with_header("tenant", value.expect("an id has no control character"))
+            }
+            None => graphql,
+        };
+        Self { graphql }
+    }
+
+    /// Asks who we are.
+    ///
+    /// # Errors
+    /// When no usable answer comes.
+    pub async fn viewer(&self) -> Result<Viewer, CallError> {
+        let answer: wire::ViewerAnswer = self.graphql.call(dialect::VIEWER, NoVariables {}).await?;
+        let kind = match &*answer.viewer.kind {
+            "RUNTIME" => ViewerKind::Runtime,
+            "APPLICATION" => ViewerKind::Application,
+            "INTEGRATION_SYSTEM" => ViewerKind::IntegrationSystem,
+            "USER" => ViewerKind::User,
+            _ => ViewerKind::Other(answer.viewer.kind),
+        };
+        Ok(Viewer { id: answer.viewer.id.into(), kind })
+    }
+
+    /// Reads everything that `runtime` may use, as it is at one instant.
+    ///
+    /// Lists that take more than one page are looked at a second time, for their ids only: the plane's pages are not
+    /// of one state. A read that met a change is made again, up to `options.attempts` times.
+    ///
+    /// # Errors
+    /// When no complete and consistent answer comes.
+    pub async fn fetch(&self, runtime: &RuntimeId, options: &FetchOptions) -> Result<Fetched, FetchError> {
+        fetch::Reader::new(self, runtime, options).run().await
+    }
+
+    /// Asks for the Runtime's own data.
+    ///
+    /// # Errors
+    /// When no usable answer comes; [`Fault::UnknownRuntime`] when the plane has no such Runtime.
+    pub async fn runtime(&self, runtime: &RuntimeId) -> Result<RuntimeInfo, CallError> {
+        let unknown = || Fault::UnknownRuntime(runtime.as_str().into());
+        let known = |answer: wire::RuntimeAnswer| answer.runtime.ok_or_else(unknown);
+        let wire = self.graphql.call_then(dialect::RUNTIME, wire::RuntimeVariables { runtime }, known).await?;
+        Ok(RuntimeInfo {
+            id: wire.id,
+            name: wire.name,
+            description: wire.description,
+            labels: wire.labels.unwrap_or_default(),
+        })
+    }
+
+    /// Sets a label of the Runtime, whether or not it was there before.
+    ///
+    /// # Errors
+    /// When no usable answer comes; the label may then be set or not.
+    pub async fn set_label(&self, runtime: &RuntimeId, key: &str, value: &Value) -> Result<(), CallError> {
+        let variables = wire::LabelVariables { runtime, key, value };
+        let _: wire::LabelAnswer = self.graphql.call(dialect::SET_LABEL, variables).await?;
+        Ok(())
+    }
+
+    /// Whether the plane certainly has no such Runtime.
+    async fn lacks(&self, runtime: &RuntimeId) -> bool {
+        self.runtime(runtime).await.is_err_and(|error| match error.fault {
+            Fault::UnknownRuntime(_) => true,
+            Fault::Graphql(errors) => {
+                errors.first().and_then(|error| error.error_code()).is_some_and(|code| matches!(code, 20 | 22))
+            }
+            _ => false,
+        })
+    }
+}
+
+impl Viewer {
+    /// Our id as a Runtime, if that is what we are.
+    pub fn runtime(&self) -> Option<RuntimeId> {
+        match self.kind {
+            ViewerKind::Runtime => self.id.parse().ok(),
+            ViewerKind::Application | ViewerKind::IntegrationSystem | ViewerKind::User | ViewerKind::Other(_) => None,
+        }
+    }
+}
+
+impl ViewerKind {
+    /// The plane's word.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Runtime => "RUNTIME",
+            Self::Application => "APPLICATION",
+            Self::IntegrationSystem => "INTEGRATION_SYSTEM",
+            Self::User => "USER",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl fmt::Display for ViewerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(serde::Serialize)]
+struct NoVariables {}

@@ -1,0 +1,325 @@
+//! The Director's answers as they come: what is null although a complete answer has it does not deserialise.
+//!
+//! Which nulls are legal: a list without pages (`instanceAuths`), an object of any keys (`labels`) and every text that
+//! the schema does not promise may be null where there is nothing. A page is an object that a resolver makes even for
+//! an empty list, so a null one is a resolver that failed, with or without an entry in `errors`.
+
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::credential::Auth;
+use super::paging::Place;
+use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
+use crate::snapshot::{Condition, Specification, Version};
+
+/// A page of any list.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "a page, which every complete answer has here")]
+pub(super) struct Page<T> {
+    pub data: Vec<T>,
+    page_info: PageInfo,
+    pub total_count: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "a pageInfo, which every page has")]
+struct PageInfo {
+    end_cursor: Box<str>,
+    has_next_page: bool,
+}
+
+impl<T> Page<T> {
+    /// Takes the page out of its owner, and leaves nothing of it behind.
+    pub(super) fn take(&mut self) -> Self {
+        let nothing = Self {
+            data: Vec::new(),
+            page_info: PageInfo { end_cursor: "".into(), has_next_page: false },
+            total_count: 0,
+        };
+        std::mem::replace(self, nothing)
+    }
+
+    pub(super) fn place(&self) -> Place<'_> {
+        Place {
+            end_cursor: &self.page_info.end_cursor,
+            has_next: self.page_info.has_next_page,
+            total: self.total_count,
+        }
+    }
+}
+
+/// What has a stable identity.
+pub(super) trait Identified {
+    fn id(&self) -> &str;
+}
+
+/// Any item, when only its id was asked for.
+#[derive(Deserialize)]
+pub(super) struct Item {
+    id: DefinitionId,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an Application")]
+pub(super) struct Application {
+    pub id: ApplicationId,
+    pub name: Box<str>,
+    pub provider_name: Option<Box<str>>,
+    pub description: Option<Box<str>>,
+    pub base_url: Option<Box<str>>,
+    pub system_number: Option<Box<str>>,
+    #[serde(rename = "localTenantID")]
+    pub local_tenant_id: Option<Box<str>>,
+    pub labels: Option<BTreeMap<Box<str>, Value>>,
+    pub status: ApplicationStatus,
+    #[serde(rename = "healthCheckURL")]
+    pub health_check_url: Option<Box<str>>,
+    pub eventing_configuration: Option<EventingConfiguration>,
+    pub system_status: Option<Box<str>>,
+    pub error: Option<Box<str>>,
+    pub deleted_at: Option<Box<str>>,
+    #[serde(alias = "packages")]
+    pub bundles: Page<Bundle>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an application's status")]
+pub(super) struct ApplicationStatus {
+    pub condition: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an eventing configuration")]
+pub(super) struct EventingConfiguration {
+    #[serde(rename = "defaultURL")]
+    pub default_url: Box<str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "a Bundle")]
+pub(super) struct Bundle {
+    pub id: BundleId,
+    pub name: Box<str>,
+    pub description: Option<Box<str>>,
+    pub instance_auth_request_input_schema: Option<Box<str>>,
+    pub instance_auths: Option<Vec<InstanceAuth>>,
+    pub default_instance_auth: Option<Auth>,
+    pub api_definitions: Page<ApiDefinition>,
+    pub event_definitions: Page<EventDefinition>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an instance auth")]
+pub(super) struct InstanceAuth {
+    pub id: InstanceAuthId,
+    pub context: Option<Box<str>>,
+    #[serde(rename = "runtimeID")]
+    pub runtime_id: Option<Box<str>>,
+    pub status: InstanceAuthStatus,
+    pub auth: Option<Auth>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an instance auth's status")]
+pub(super) struct InstanceAuthStatus {
+    #[serde(deserialize_with = "condition")]
+    pub condition: Condition,
+    pub message: Option<Box<str>>,
+}
+
+fn condition<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Condition, D::Error> {
+    let word = Box::<str>::deserialize(deserializer)?;
+    Ok(match &*word {
+        "PENDING" => Condition::Pending,
+        "SUCCEEDED" => Condition::Succeeded,
+        "FAILED" => Condition::Failed,
+        "UNUSED" => Condition::Unused,
+        _ => Condition::Other(word),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an API Definition")]
+pub(super) struct ApiDefinition {
+    pub id: DefinitionId,
+    pub name: Box<str>,
+    pub description: Option<Box<str>>,
+    #[serde(rename = "targetURL")]
+    pub target_url: Box<str>,
+    pub group: Option<Box<str>>,
+    pub version: Option<WireVersion>,
+    pub spec: Option<Spec>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an Event Definition")]
+pub(super) struct EventDefinition {
+    pub id: DefinitionId,
+    pub name: Box<str>,
+    pub description: Option<Box<str>>,
+    pub group: Option<Box<str>>,
+    pub version: Option<WireVersion>,
+    pub spec: Option<Spec>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "a version")]
+pub(super) struct WireVersion {
+    value: Box<str>,
+    deprecated: Option<bool>,
+    deprecated_since: Option<Box<str>>,
+    for_removal: Option<bool>,
+}
+
+impl From<WireVersion> for Version {
+    fn from(wire: WireVersion) -> Self {
+        Self {
+            value: wire.value,
+            deprecated: wire.deprecated,
+            deprecated_since: wire.deprecated_since,
+            for_removal: wire.for_removal,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a specification")]
+pub(super) struct Spec {
+    #[serde(rename = "type")]
+    kind: Box<str>,
+    format: Box<str>,
+}
+
+impl From<Spec> for Specification {
+    fn from(wire: Spec) -> Self {
+        Self { kind: wire.kind, format: wire.format }
+    }
+}
+
+macro_rules! identified {
+    ($($kind:ty),+) => {$(
+        impl Identified for $kind {
+            fn id(&self) -> &str {
+                self.id.as_str()
+            }
+        }
+    )+};
+}
+
+identified!(Item, Application, Bundle, ApiDefinition, EventDefinition);
+
+/// The answer that holds a page of applications.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfRuntime<T> {
+    pub applications_for_runtime: Page<T>,
+}
+
+/// The answer that holds a page of one application's bundles; no application if it is gone.
+#[derive(Deserialize)]
+pub(super) struct OfApplication<T> {
+    pub application: Option<Bundles<T>>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an Application")]
+pub(super) struct Bundles<T> {
+    #[serde(alias = "packages")]
+    pub bundles: Page<T>,
+}
+
+/// The answer that holds a page of one bundle's definitions; no application or no bundle if it is gone.
+#[derive(Deserialize)]
+pub(super) struct OfBundle<T> {
+    pub application: Option<OneBundle<T>>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an Application", bound = "T: Deserialize<'de>")]
+pub(super) struct OneBundle<T> {
+    #[serde(alias = "package")]
+    pub bundle: Option<Definitions<T>>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a Bundle")]
+pub(super) struct Definitions<T> {
+    #[serde(alias = "apiDefinitions", alias = "eventDefinitions")]
+    pub definitions: Page<T>,
+}
+
+/// What a query for one page is filled with; only what the query declares is sent.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PageVariables<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<&'a RuntimeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<&'a ApplicationId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<&'a BundleId>,
+    pub first: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundles: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub definitions: Option<u16>,
+    pub ids_only: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ViewerAnswer {
+    pub viewer: Viewer,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Viewer {
+    /// Of whatever kind; checked as every id is.
+    pub id: RuntimeId,
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RuntimeAnswer {
+    pub runtime: Option<Runtime>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a Runtime")]
+pub(super) struct Runtime {
+    pub id: RuntimeId,
+    pub name: Box<str>,
+    pub description: Option<Box<str>>,
+    pub labels: Option<BTreeMap<String, Value>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct RuntimeVariables<'a> {
+    pub runtime: &'a RuntimeId,
+}
+
+#[derive(Serialize)]
+pub(super) struct LabelVariables<'a> {
+    pub runtime: &'a RuntimeId,
+    pub key: &'a str,
+    pub value: &'a Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LabelAnswer {
+    #[serde(rename = "setRuntimeLabel")]
+    pub _label: Label,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a Label")]
+pub(super) struct Label {
+    #[serde(rename = "key")]
+    _key: IgnoredAny,
+}

@@ -1,0 +1,314 @@
+//! The one place that writes: whole files, links and folders, durable before the call returns.
+//!
+//! Every function leaves either the old or the new state, whatever happens in the middle: content is written beside,
+//! fsynced, renamed into place, and the folder fsynced. What a kill leaves behind begins with [`TEMPORARY`] and is
+//! swept at the next start.
+
+mod lock;
+mod staged;
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, fchown, symlink};
+use std::path::{Path, PathBuf};
+
+pub use lock::{LockError, StateLock};
+pub use staged::Staged;
+
+/// How the names of unfinished files and folders begin.
+pub const TEMPORARY: &str = ".tmp-";
+
+/// An operation of this module that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path}: {source}")]
+pub struct DiskError {
+    action: &'static str,
+    path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl DiskError {
+    /// Puts the action and the path to a system's error.
+    pub fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { action, path: path.to_owned(), source }
+    }
+
+    /// Whether the thing is simply not there.
+    pub fn is_absent(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
+    move |source| DiskError::new(action, path, source)
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Puts a file in place, or replaces it, whole. `mode` is set exactly, whatever the umask.
+///
+/// # Errors
+/// When any step fails; the old file, if there was one, is then untouched.
+pub fn write(path: &Path, mode: u32, content: &[u8]) -> Result<(), DiskError> {
+    write_for(path, mode, Owner::Own, content)
+}
+
+/// Whom a file is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// This process's user, and the group that the folder hands down.
+    Own,
+    /// Another user and group; only root can do that.
+    Other {
+        /// The user's id.
+        user: u32,
+        /// The group's id.
+        group: u32,
+    },
+}
+
+/// Does what [`write`] does, for somebody else: the file has its owner before it has its name.
+///
+/// # Errors
+/// When any step fails; the old file, if there was one, is then untouched.
+pub fn write_for(path: &Path, mode: u32, owner: Owner, content: &[u8]) -> Result<(), DiskError> {
+    let folder = parent(path);
+    // The temporary file is made with mode 0600: nobody can open it before its mode and content are final.
+    let mut file =
+        tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(at("create a file in", folder))?;
+    file.write_all(content).map_err(at("write", path))?;
+    file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(at("set the mode of", path))?;
+    if let Owner::Other { user, group } = owner {
+        fchown(file.as_file(), Some(user), Some(group)).map_err(at("change the owner of", path))?;
+    }
+    file.as_file().sync_all().map_err(at("sync", path))?;
+    file.persist(path).map_err(|error| DiskError::new("rename into place", path, error.error))?;
+    sync_folder(folder)
+}
+
+/// Writes a file into a folder that nobody looks at yet, and fsyncs it; the folder's own fsync and rename follow.
+///
+/// # Errors
+/// When any step fails, or the file is there already.
+pub fn write_unpublished(path: &Path, mode: u32, content: &[u8]) -> Result<(), DiskError> {
+    let mut options = fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.write(true).create_new(true).open(path).map_err(at("create", path))?;
+    file.write_all(content).map_err(at("write", path))?;
+    file.set_permissions(Permissions::from_mode(mode)).map_err(at("set the mode of", path))?;
+    file.sync_all().map_err(at("sync", path))
+}
+
+/// Makes a folder and those above it, as far as they are missing, with `mode` less the umask.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub fn ensure_folder(path: &Path, mode: u32) -> Result<(), DiskError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(at("create the folder", path))?;
+    sync_folder(parent(path))
+}
+
+/// Makes one folder in a folder that nobody looks at yet, with `mode` less the umask; nothing is fsynced.
+///
+/// Folders are never given another mode afterwards, for that would take the setgid bit that they inherit.
+///
+/// # Errors
+/// When the folder cannot be made, or is there already.
+pub fn create_folder(path: &Path, mode: u32) -> Result<(), DiskError> {
+    fs::DirBuilder::new().mode(mode).create(path).map_err(at("create the folder", path))
+}
+
+/// Makes a symbolic link in a folder that nobody looks at yet; the folder's own fsync and rename follow.
+///
+/// # Errors
+/// When the link cannot be made, or something is there already.
+pub fn link_unpublished(path: &Path, target: &Path) -> Result<(), DiskError> {
+    symlink(target, path).map_err(at("create the link", path))
+}
+
+/// Makes a folder with a fresh temporary name in `folder`, to be filled and then put in place by [`publish_folder`].
+///
+/// # Errors
+/// When the folder cannot be made.
+pub fn unpublished_folder(folder: &Path, mode: u32) -> Result<PathBuf, DiskError> {
+    let made = tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .permissions(Permissions::from_mode(mode))
+        .tempdir_in(folder)
+        .map_err(at("create a folder in", folder))?;
+    Ok(made.keep())
+}
+
+/// Fsyncs a filled folder and renames it to its final name, which must not exist (or be an empty folder).
+///
+/// # Errors
+/// When any step fails; the final name then does not exist.
+pub fn publish_folder(unpublished: &Path, path: &Path) -> Result<(), DiskError> {
+    sync_folder(unpublished)?;
+    fs::rename(unpublished, path).map_err(at("rename into place", path))?;
+    sync_folder(parent(path))
+}
+
+/// Points the symbolic link `link` at `target`, in one step.
+///
+/// # Errors
+/// When any step fails; the link then points where it pointed.
+pub fn swap_link(link: &Path, target: &Path) -> Result<(), DiskError> {
+    let folder = parent(link);
+    let temporary = tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .make_in(folder, |path| symlink(target, path))
+        .map_err(at("create a link in", folder))?;
+    temporary.persist(link).map_err(|error| DiskError::new("swap the link", link, error.error))?;
+    sync_folder(folder)
+}
+
+/// Removes a file for good. One that is not there is no error.
+///
+/// # Errors
+/// When the file is still there.
+pub fn remove(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_folder(parent(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(DiskError::new("remove", path, error)),
+    }
+}
+
+/// Removes a folder with all that is in it (or a file that took its name). It loses its name first, in one step: whatever happens in the middle,
+/// nobody finds half of it under that name. One that is not there is no error.
+///
+/// # Errors
+/// When the folder is still there, or what remains of it under a temporary name.
+pub fn remove_folder(path: &Path) -> Result<(), DiskError> {
+    let folder = parent(path);
+    let renamed = tempfile::Builder::new().prefix(TEMPORARY).make_in(folder, |aside| fs::rename(path, aside));
+    let aside = match renamed {
+        Ok(aside) => aside.into_temp_path().keep().map_err(|error| DiskError::new("keep", path, error.error))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(DiskError::new("remove the folder", path, error)),
+    };
+    sync_folder(folder)?;
+    remove_whatever(&aside).map_err(at("remove", &aside))
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// When the folder cannot be opened or synced.
+pub fn sync_folder(path: &Path) -> Result<(), DiskError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(at("sync the folder", path))
+}
+
+/// Removes what an earlier process left unfinished in `folder`. Call it only under the [`StateLock`].
+///
+/// # Errors
+/// When the folder cannot be read, or a leftover cannot be removed.
+pub fn sweep(folder: &Path) -> Result<(), DiskError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(at("read the folder", folder))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(at("read the folder", folder))?;
+        if !is_temporary(&entry.file_name()) {
+            continue;
+        }
+        let path = entry.path();
+        remove_whatever(&path).map_err(at("remove the leftover", &path))?;
+    }
+    Ok(())
+}
+
+fn remove_whatever(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+}
+
+/// Whether a name is that of something unfinished.
+pub fn is_temporary(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_with_exactly_the_mode_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write(&path, 0o666, b"one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o666);
+        write(&path, 0o600, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside");
+    }
+
+    #[test]
+    fn a_failed_write_names_the_place_and_leaves_nothing() {
+        let error = write(Path::new("/nonexistent-folder/a"), 0o600, b"").unwrap_err();
+        assert!(error.to_string().contains("/nonexistent-folder"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_goes_with_all_that_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::create_dir_all(path.join("b")).unwrap();
+        fs::write(path.join("b/c"), "x").unwrap();
+        remove_folder(&path).unwrap();
+        remove_folder(&path).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn folders_inherit_the_group_and_hand_it_on() {
+        let folder = tempfile::tempdir().unwrap();
+        // Only root may choose a foreign group; everybody may set the bit for a group of their own.
+        let _ = std::os::unix::fs::chown(folder.path(), None, Some(54_321));
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o2750)).unwrap();
+        let group = fs::metadata(folder.path()).unwrap().gid();
+        let staged = Staged::new_in(folder.path(), 0o755).unwrap();
+        create_folder(&staged.path().join("in"), 0o755).unwrap();
+        write_unpublished(&staged.path().join("in/file"), 0o640, b"x").unwrap();
+        staged.publish(&folder.path().join("a")).unwrap();
+        ensure_folder(&folder.path().join("b/c"), 0o755).unwrap();
+        write(&folder.path().join("file"), 0o640, b"x").unwrap();
+        for (name, mode) in
+            [("a", 0o2755), ("a/in", 0o2755), ("b", 0o2755), ("b/c", 0o2755), ("a/in/file", 0o640), ("file", 0o640)]
+        {
+            let metadata = fs::metadata(folder.path().join(name)).unwrap();
+            assert_eq!(metadata.gid(), group, "{name}");
+            assert_eq!(metadata.mode() & 0o7000, mode & 0o7000, "{name}");
+            // The umask of whoever runs the tests may take bits from folders, never from files.
+            let expected = if metadata.is_dir() { metadata.mode() & 0o777 & mode } else { mode & 0o777 };
+            assert_eq!(metadata.mode() & 0o777, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_swapped_and_leftovers_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("current");
+        swap_link(&link, Path::new("1")).unwrap();
+        swap_link(&link, Path::new("2")).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("2"));
+        fs::write(folder.path().join(".tmp-x"), "").unwrap();
+        fs::create_dir(folder.path().join(".tmp-y")).unwrap();
+        sweep(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

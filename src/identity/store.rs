@@ -1,0 +1,385 @@
+//! Identities on disk: `identity/NNNN/`, of which `identity/current` is the one in use.
+//!
+//! An identity is written whole under a new number, tried, and only then made current by one swap of a link, so that no
+//! reader ever sees a key beside another key's certificate. A number above the current one is a candidate: an earlier
+//! process was killed between writing it and trying it.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{CertificateError, Issued, KeyAlgorithm, Leaf, PrivateKey};
+use crate::config::HttpsUrl;
+use crate::disk::{self, DiskError};
+use crate::ids::{RuntimeId, TenantId};
+use crate::transport::ClientPem;
+
+/// The version of the shape of `identity.json`.
+const RECORD_VERSION: u32 = 1;
+
+/// The number of an identity, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct IdentityNumber(u32);
+
+impl IdentityNumber {
+    fn folder(self) -> String {
+        format!("{:04}", self.0)
+    }
+}
+
+impl fmt::Display for IdentityNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What belongs to an identity besides key and certificates: `identity.json`. Nothing in it is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The version of this shape.
+    version: u32,
+    /// This runtime's id, once it is known.
+    pub runtime: Option<RuntimeId>,
+    /// The tenant that is named in requests, where the token file named one.
+    pub tenant: Option<TenantId>,
+    /// The Director.
+    pub director_url: HttpsUrl,
+    /// The Connector that certificates are renewed at.
+    pub renewal_url: HttpsUrl,
+    /// What kind of key it is.
+    pub key_algorithm: KeyAlgorithm,
+    /// When the certificate came.
+    pub issued_at: Timestamp,
+}
+
+impl Record {
+    /// What belongs to an identity that is being made.
+    pub fn new(
+        runtime: Option<RuntimeId>,
+        tenant: Option<TenantId>,
+        director_url: HttpsUrl,
+        renewal_url: HttpsUrl,
+        key_algorithm: KeyAlgorithm,
+        issued_at: Timestamp,
+    ) -> Self {
+        Self { version: RECORD_VERSION, runtime, tenant, director_url, renewal_url, key_algorithm, issued_at }
+    }
+}
+
+/// A key with its certificate, as kept on disk.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Its number.
+    pub number: IdentityNumber,
+    /// What belongs to it.
+    pub record: Record,
+    /// What the certificate says.
+    pub leaf: Leaf,
+    /// Key and chain, to be shown to servers.
+    pub client: ClientPem,
+}
+
+/// Why an identity cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A file of an identity is not what it should be.
+    #[error("{path} is damaged: {why}")]
+    Damaged {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// The folder of identities.
+#[derive(Debug)]
+pub struct IdentityStore {
+    root: PathBuf,
+}
+
+const CURRENT: &str = "current";
+
+impl IdentityStore {
+    /// Opens `<state>/identity`, makes it where it is missing, and sweeps what was left unfinished. The caller holds
+    /// the state lock.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn open(state: &Path) -> Result<Self, IdentityError> {
+        let root = state.join("identity");
+        disk::ensure_folder(&root, 0o700)?;
+        disk::sweep(&root)?;
+        Ok(Self { root })
+    }
+
+    /// The identity in use.
+    ///
+    /// # Errors
+    /// When there is one and it cannot be read.
+    pub fn current(&self) -> Result<Option<Identity>, IdentityError> {
+        match self.current_number()? {
+            Some(number) => self.read(number).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// An identity that was written and not yet tried, where there is one.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or the candidate is damaged.
+    pub fn candidate(&self) -> Result<Option<Identity>, IdentityError> {
+        let current = self.current_number()?;
+        match self.numbers()?.into_iter().max() {
+            Some(number) if Some(number) > current => self.read(number).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Writes an identity as a candidate: whole and durable, and not yet in use.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing is left of it then.
+    pub fn stage(&self, issued: &Issued, key: &PrivateKey, record: Record) -> Result<Identity, IdentityError> {
+        let last = self.numbers()?.into_iter().max().map_or(0, |number| number.0);
+        let number = IdentityNumber(last + 1);
+        let unpublished = disk::unpublished_folder(&self.root, 0o700)?;
+        let key_pem = key.to_pem();
+        let written = (|| {
+            let mut json = serde_json::to_vec_pretty(&record)
+                .map_err(|error| IdentityError::Damaged { path: unpublished.clone(), why: error.to_string() })?;
+            json.push(b'\n');
+            let files: [(&str, &[u8]); 5] = [
+                ("key.pem", key_pem.expose_secret().as_bytes()),
+                ("cert.pem", issued.leaf_pem.as_bytes()),
+                ("chain.pem", issued.chain_pem.as_bytes()),
+                ("ca.pem", issued.ca_pem.as_bytes()),
+                ("identity.json", &json),
+            ];
+            for (name, content) in files {
+                disk::write_unpublished(&unpublished.join(name), 0o600, content)?;
+            }
+            disk::publish_folder(&unpublished, &self.root.join(number.folder()))?;
+            Ok(())
+        })();
+        if let Err(error) = written {
+            // What cannot be removed now is swept at the next start.
+            let _ = fs::remove_dir_all(&unpublished);
+            return Err(error);
+        }
+        Ok(Identity { number, record, leaf: issued.leaf.clone(), client: client_pem(&key_pem, &issued.chain_pem) })
+    }
+
+    /// Makes a candidate the identity in use. The one before it is kept, those before that are removed.
+    ///
+    /// # Errors
+    /// When the link cannot be swapped; the old identity is then still in use.
+    pub fn promote(&self, number: IdentityNumber) -> Result<(), IdentityError> {
+        let before = self.current_number()?;
+        disk::swap_link(&self.root.join(CURRENT), Path::new(&number.folder()))?;
+        for old in self.numbers()?.into_iter().filter(|old| *old < number && Some(*old) != before) {
+            self.discard(old)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces what belongs to an identity, key and certificates staying as they are.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn amend(&self, number: IdentityNumber, record: &Record) -> Result<(), IdentityError> {
+        let path = self.root.join(number.folder()).join("identity.json");
+        let mut json = serde_json::to_vec_pretty(record)
+            .map_err(|error| IdentityError::Damaged { path: path.clone(), why: error.to_string() })?;
+        json.push(b'\n');
+        Ok(disk::write(&path, 0o600, &json)?)
+    }
+
+    /// Removes an identity that is not in use.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn discard(&self, number: IdentityNumber) -> Result<(), IdentityError> {
+        let path = self.root.join(number.folder());
+        fs::remove_dir_all(&path).map_err(|source| DiskError::new("remove", &path, source))?;
+        Ok(disk::sync_folder(&self.root)?)
+    }
+
+    fn current_number(&self) -> Result<Option<IdentityNumber>, IdentityError> {
+        let link = self.root.join(CURRENT);
+        match fs::read_link(&link) {
+            Ok(target) => match target.to_str().and_then(number_of) {
+                Some(number) => Ok(Some(number)),
+                None => Err(IdentityError::Damaged { path: link, why: "it points to no identity".into() }),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(DiskError::new("read the link", &link, source).into()),
+        }
+    }
+
+    fn numbers(&self) -> Result<Vec<IdentityNumber>, IdentityError> {
+        let entries =
+            fs::read_dir(&self.root).map_err(|source| DiskError::new("read the folder", &self.root, source))?;
+        Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str().and_then(number_of)).collect())
+    }
+
+    fn read(&self, number: IdentityNumber) -> Result<Identity, IdentityError> {
+        let folder = self.root.join(number.folder());
+        let file = |name: &str| -> Result<Zeroizing<String>, IdentityError> {
+            let path = folder.join(name);
+            fs::read_to_string(&path)
+                .map(Zeroizing::new)
+                .map_err(|error| IdentityError::Damaged { path, why: error.to_string() })
+        };
+        let damaged = |name: &str, why: String| IdentityError::Damaged { path: folder.join(name), why };
+        let record: Record = serde_json::from_str(&file("identity.json")?)
+            .map_err(|error| damaged("identity.json", error.to_string()))?;
+        if record.version != RECORD_VERSION {
+            return Err(damaged("identity.json", format!("its version {} is not known", record.version)));
+        }
+        let leaf = Leaf::from_pem(file("cert.pem")?.as_bytes())
+            .map_err(|error: CertificateError| damaged("cert.pem", error.to_string()))?;
+        let key = SecretString::from(file("key.pem")?.as_str());
+        let client = client_pem(&key, &file("chain.pem")?);
+        check_pair(&client).map_err(|why| damaged("key.pem", why))?;
+        Ok(Identity { number, record, leaf, client })
+    }
+}
+
+fn number_of(name: &str) -> Option<IdentityNumber> {
+    let digits = name.len() >= 4 && name.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { name.parse().ok().filter(|number| *number > 0).map(IdentityNumber) } else { None }
+}
+
+/// Whether the private key is the one of the first certificate.
+fn check_pair(client: &ClientPem) -> Result<(), String> {
+    let pem = client.0.expose_secret().as_bytes();
+    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| "there is no private key in it".to_owned())?;
+    let chain = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| "the certificates beside it are not PEM".to_owned())?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    match CertifiedKey::from_der(chain, key, &provider) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("it does not fit the certificate beside it ({error})")),
+    }
+}
+
+fn client_pem(key: &SecretString, chain: &str) -> ClientPem {
+    ClientPem(SecretString::from(format!("{}\n{chain}", key.expose_secret())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer};
+
+    use super::*;
+
+    fn issued(key: &PrivateKey) -> Issued {
+        let ca_key = rcgen::KeyPair::generate().unwrap();
+        let mut ca = CertificateParams::default();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "x");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let leaf = params.signed_by(key.pair(), &Issuer::new(ca, ca_key)).unwrap().pem();
+        let encode = |pem: &str| {
+            use base64::Engine as _;
+            base64::engine::general_purpose::STANDARD.encode(pem)
+        };
+        let (chain, leaf) = (encode(&format!("{leaf}{ca_pem}")), encode(&leaf));
+        Issued::verify(&leaf, &chain, &encode(&ca_pem), key, &"CN=x".parse().unwrap(), Timestamp::now()).unwrap()
+    }
+
+    fn stage(store: &IdentityStore) -> Identity {
+        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let url: HttpsUrl = "https://plane.example.com".parse().unwrap();
+        let record =
+            Record::new(None, None, url.clone(), url, KeyAlgorithm::EcdsaP256, Timestamp::from_second(1).unwrap());
+        store.stage(&issued(&key), &key, record).unwrap()
+    }
+
+    #[test]
+    fn an_identity_is_in_use_only_once_it_is_promoted_and_the_one_before_is_kept() {
+        let state = tempfile::tempdir().unwrap();
+        let store = IdentityStore::open(state.path()).unwrap();
+        let first = stage(&store);
+        assert!(store.current().unwrap().is_none());
+        assert_eq!(store.candidate().unwrap().unwrap().leaf, first.leaf);
+        store.promote(first.number).unwrap();
+        assert_eq!(store.current().unwrap().unwrap().leaf, first.leaf);
+        assert!(store.candidate().unwrap().is_none());
+        for _ in 0..2 {
+            let next = stage(&store);
+            store.promote(next.number).unwrap();
+        }
+        let mut left: Vec<_> =
+            fs::read_dir(state.path().join("identity")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["0002", "0003", "current"]);
+    }
+
+    #[test]
+    fn files_of_an_identity_are_for_the_agent_alone() {
+        let state = tempfile::tempdir().unwrap();
+        let store = IdentityStore::open(state.path()).unwrap();
+        stage(&store);
+        let folder = state.path().join("identity/0001");
+        assert_eq!(fs::metadata(state.path().join("identity")).unwrap().permissions().mode() & 0o777, 0o700);
+        for entry in fs::read_dir(folder).unwrap() {
+            assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_damaged_identity_is_named_and_not_used() {
+        let state = tempfile::tempdir().unwrap();
+        let store = IdentityStore::open(state.path()).unwrap();
+        let identity = stage(&store);
+        store.promote(identity.number).unwrap();
+        let other = stage(&store);
+        let key = |number: IdentityNumber| state.path().join("identity").join(number.folder()).join("key.pem");
+        fs::copy(key(other.number), key(identity.number)).unwrap();
+        let error = store.current().unwrap_err().to_string();
+        assert!(error.contains("0001/key.pem") && error.contains("does not fit"), "{error}");
+    }
+
+    #[test]
+    fn a_certificate_for_another_key_subject_or_time_is_refused() {
+        use super::super::IssuedError;
+        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let good = issued(&key);
+        let encode = |pem: &str| {
+            use base64::Engine as _;
+            base64::engine::general_purpose::STANDARD.encode(pem)
+        };
+        let verify = |key: &PrivateKey, ca: &str, subject: &str, now| {
+            let (leaf, chain) = (encode(&good.leaf_pem), encode(&good.chain_pem));
+            Issued::verify(&leaf, &chain, &encode(ca), key, &subject.parse().unwrap(), now)
+        };
+        let other = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let now = Timestamp::now();
+        assert!(matches!(verify(&other, &good.ca_pem, "CN=x", now), Err(IssuedError::OtherKey)));
+        assert!(matches!(verify(&key, &good.ca_pem, "CN=y", now), Err(IssuedError::OtherSubject(_))));
+        assert!(matches!(verify(&key, &issued(&other).ca_pem, "CN=x", now), Err(IssuedError::Chain(_))));
+        let past = Timestamp::MAX;
+        assert!(matches!(verify(&key, &good.ca_pem, "CN=x", past), Err(IssuedError::Expired(_))));
+        verify(&key, &good.ca_pem, "CN=x", now).unwrap();
+    }
+}

@@ -1,0 +1,282 @@
+//! What the plane said, whole: the applications of this runtime, as typed values.
+//!
+//! A [`Snapshot`] is made only by [`Snapshot::new`], from the result of one complete read without errors;
+//! whoever holds one may act on it, removals included.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
+
+/// Everything that this runtime may use, at one instant.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    runtime: RuntimeId,
+    applications: Vec<Application>,
+}
+
+/// Two applications in one read had the same id: the list shifted under the reader.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the application {0} was listed twice in one read")]
+pub struct RepeatedApplication(pub ApplicationId);
+
+impl Snapshot {
+    /// Takes the applications of one complete read, and puts them in the order of their ids.
+    ///
+    /// # Errors
+    /// When an id occurs twice, for then the read was not of one state.
+    pub fn new(runtime: RuntimeId, mut applications: Vec<Application>) -> Result<Self, RepeatedApplication> {
+        applications.sort_by(|a, b| a.id.cmp(&b.id));
+        if let Some(pair) = applications.windows(2).find(|pair| pair[0].id == pair[1].id) {
+            return Err(RepeatedApplication(pair[0].id.clone()));
+        }
+        Ok(Self { runtime, applications })
+    }
+
+    /// The runtime that the applications were listed for.
+    pub fn runtime(&self) -> &RuntimeId {
+        &self.runtime
+    }
+
+    /// The applications, in the order of their ids.
+    pub fn applications(&self) -> &[Application] {
+        &self.applications
+    }
+}
+
+/// An Application: a business system whose APIs and events this runtime may use.
+#[derive(Debug, Clone)]
+pub struct Application {
+    /// Stable identity; names are not unique and change.
+    pub id: ApplicationId,
+    /// The name for people.
+    pub name: Box<str>,
+    /// Who makes the application.
+    pub provider: Option<Box<str>>,
+    /// Free text.
+    pub description: Option<Box<str>>,
+    /// Where the application lives; absent in the older dialect.
+    pub base_url: Option<Box<str>>,
+    /// The vendor's number for the system; absent in the older dialect.
+    pub system_number: Option<Box<str>>,
+    /// The application's own tenant id; absent in the older dialect.
+    pub local_tenant_id: Option<Box<str>>,
+    /// A URL that tells whether the application is healthy.
+    pub health_check_url: Option<Box<str>>,
+    /// Labels, any JSON.
+    pub labels: BTreeMap<Box<str>, Value>,
+    /// The plane's condition word (`CONNECTED`, `INITIAL`, …), as it came.
+    pub condition: Option<Box<str>>,
+    /// Where events of this application are taken in (`eventingConfiguration.defaultURL`).
+    pub events_url: Option<Box<str>>,
+    /// The plane's word for the state of the system behind the application; can be set on listed ones.
+    pub system_status: Option<Box<str>>,
+    /// The plane's error text for the application; can be set on listed ones.
+    pub error: Option<Box<str>>,
+    /// When the plane marked it deleted (RFC 3339); can be set on listed ones.
+    pub deleted_at: Option<Box<str>>,
+    /// Groups of definitions, in the order of their ids.
+    pub bundles: Vec<Bundle>,
+}
+
+/// A Bundle (older word: Package): API and Event Definitions with common credentials.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// Stable identity.
+    pub id: BundleId,
+    /// The name for people.
+    pub name: Box<str>,
+    /// Free text.
+    pub description: Option<Box<str>>,
+    /// JSON Schema (a text) for the parameters of a credential request.
+    pub request_schema: Option<Box<str>>,
+    /// API Definitions, in the order of their ids.
+    pub apis: Vec<ApiDefinition>,
+    /// Event Definitions, in the order of their ids.
+    pub events: Vec<EventDefinition>,
+    /// Credentials that serve every runtime.
+    pub default_auth: Option<Auth>,
+    /// Credentials that belong to this runtime, in the order of their ids.
+    pub instance_auths: Vec<InstanceAuth>,
+}
+
+/// A version of a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// For example `v1`.
+    pub value: Box<str>,
+    /// Whether it is deprecated, where the plane says so.
+    pub deprecated: Option<bool>,
+    /// Since when, as the plane words it.
+    pub deprecated_since: Option<Box<str>>,
+    /// Whether it is going to be removed, where the plane says so.
+    pub for_removal: Option<bool>,
+}
+
+/// The kind and format of a definition's specification; the text itself is not part of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Specification {
+    /// `ODATA`, `OPEN_API`, `ASYNC_API`, or a word that came later.
+    pub kind: Box<str>,
+    /// `YAML`, `JSON`, `XML`, or a word that came later.
+    pub format: Box<str>,
+}
+
+/// An API Definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiDefinition {
+    /// Stable identity.
+    pub id: DefinitionId,
+    /// The name for people.
+    pub name: Box<str>,
+    /// Free text.
+    pub description: Option<Box<str>>,
+    /// Where the API is called.
+    pub target_url: Box<str>,
+    /// A grouping word of the application's own.
+    pub group: Option<Box<str>>,
+    /// The API's version.
+    pub version: Option<Version>,
+    /// Kind and format of its specification.
+    pub specification: Option<Specification>,
+}
+
+/// An Event Definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventDefinition {
+    /// Stable identity.
+    pub id: DefinitionId,
+    /// The name for people.
+    pub name: Box<str>,
+    /// Free text.
+    pub description: Option<Box<str>>,
+    /// A grouping word of the application's own.
+    pub group: Option<Box<str>>,
+    /// The version of the events.
+    pub version: Option<Version>,
+    /// Kind and format of its specification.
+    pub specification: Option<Specification>,
+}
+
+/// Credentials that were asked for by, or for, this runtime, and what became of the request.
+#[derive(Debug, Clone)]
+pub struct InstanceAuth {
+    /// Stable identity.
+    pub id: InstanceAuthId,
+    /// Where the request stands.
+    pub condition: Condition,
+    /// The plane's explanation of the condition.
+    pub message: Option<Box<str>>,
+    /// The context that the request was made with (a text that contains JSON).
+    pub context: Option<Box<str>>,
+    /// The credentials, once there are any.
+    pub auth: Option<Auth>,
+}
+
+/// Where a request for credentials stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// The application has not answered yet.
+    Pending,
+    /// The credentials can be used.
+    Succeeded,
+    /// The application refused.
+    Failed,
+    /// The credentials are given back and not yet revoked.
+    Unused,
+    /// A word that came after this program was written.
+    Other(Box<str>),
+}
+
+impl Condition {
+    /// The plane's word.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::Unused => "UNUSED",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+/// How a caller of an API shows who it is. Everything that could be a secret is one.
+#[derive(Debug, Clone)]
+pub struct Auth {
+    /// The credential itself.
+    pub credential: Credential,
+    /// Headers that every request carries besides.
+    pub headers: BTreeMap<Box<str>, Vec<SecretString>>,
+    /// Query parameters that every request carries besides.
+    pub query_parameters: BTreeMap<Box<str>, Vec<SecretString>>,
+    /// How to get a CSRF token, where the API wants one.
+    pub csrf: Option<Csrf>,
+    /// The common name of the client certificate that the API expects.
+    pub certificate_common_name: Option<Box<str>>,
+    /// How the API's metadata is reached, a word of the plane's.
+    pub access_strategy: Option<Box<str>>,
+}
+
+/// A CSRF token endpoint, with the credentials it wants.
+#[derive(Debug, Clone)]
+pub struct Csrf {
+    /// Where the token is fetched.
+    pub token_url: Box<str>,
+    /// The credential for that request.
+    pub credential: Credential,
+    /// Headers of that request.
+    pub headers: BTreeMap<Box<str>, Vec<SecretString>>,
+    /// Query parameters of that request.
+    pub query_parameters: BTreeMap<Box<str>, Vec<SecretString>>,
+}
+
+/// A credential of one of the kinds that the plane knows.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// The API needs none.
+    None,
+    /// HTTP Basic.
+    Basic {
+        /// The user's name.
+        username: Box<str>,
+        /// The password.
+        password: SecretString,
+    },
+    /// OAuth 2.0 client credentials.
+    OAuth {
+        /// The client's id.
+        client_id: Box<str>,
+        /// The client's secret.
+        client_secret: SecretString,
+        /// The token endpoint.
+        url: Box<str>,
+    },
+    /// OAuth 2.0 with a client certificate.
+    CertificateOAuth {
+        /// The client's id.
+        client_id: Box<str>,
+        /// The certificate, with whatever the plane put beside it.
+        certificate: SecretString,
+        /// The token endpoint.
+        url: Box<str>,
+    },
+    /// A kind that came after this program was written; its type's name. It is shown, never rendered as usable.
+    Unknown(Box<str>),
+}
+
+impl Bundle {
+    /// The credentials that this runtime uses for the bundle: its own that succeeded, the last of them by id,
+    /// before those that serve every runtime. None where there are none that this program understands.
+    pub fn usable_auth(&self) -> Option<&Auth> {
+        let own = self
+            .instance_auths
+            .iter()
+            .rev()
+            .filter(|instance| instance.condition == Condition::Succeeded)
+            .find_map(|instance| instance.auth.as_ref());
+        own.or(self.default_auth.as_ref()).filter(|auth| !matches!(auth.credential, Credential::Unknown(_)))
+    }
+}

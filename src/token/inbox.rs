@@ -1,0 +1,317 @@
+//! The folder that tokens are dropped into, watched by inotify.
+//!
+//! The folder is watched, not the file: a watch on a file is lost when the file is renamed or replaced. Where no watch
+//! can be had, the folder is looked into every second.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use inotify::{EventMask, EventStream, Inotify, WatchMask};
+use nix::fcntl::OFlag;
+use tokio::time::{Instant, sleep_until, timeout};
+use zeroize::Zeroizing;
+
+use super::forms::{OneTimeToken, TokenError, parse};
+
+/// How large a token file may be, in bytes.
+pub const MAX_TOKEN_FILE: u64 = 64 * 1024;
+
+/// How long a file must be left alone before a form that does not show its own end is believed to be whole.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// How often the folder is looked into where it cannot be watched.
+const POLL: Duration = Duration::from_secs(1);
+
+/// What lies in the folder.
+#[derive(Debug)]
+pub enum Dropped {
+    /// A token.
+    Token(OneTimeToken),
+    /// Something that is no token, and may be removed.
+    NoToken(TokenError),
+    /// Something that can be neither used nor removed; the text says why and what to do.
+    Stuck(String),
+}
+
+/// Something new in the folder.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The file.
+    pub path: PathBuf,
+    /// What it is.
+    pub dropped: Dropped,
+}
+
+/// Watches the folder.
+pub struct Inbox {
+    folder: PathBuf,
+    name: &'static str,
+    events: Option<EventStream<[u8; 4096]>>,
+    told_unwatchable: bool,
+    first: bool,
+}
+
+/// What woke the watcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    /// A whole file was renamed in.
+    Moved,
+    /// Something was made, written, or had its mode changed.
+    Touched,
+    /// Something else, or nothing: look for yourself.
+    Unknown,
+}
+
+impl Inbox {
+    /// Watches `folder` for a file `name`. A folder that does not exist yet is waited for.
+    pub fn new(folder: &Path, name: &'static str) -> Self {
+        Self { folder: folder.to_owned(), name, events: None, told_unwatchable: false, first: true }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(self.name)
+    }
+
+    /// Waits for a file that is there and was not looked at since it last changed.
+    pub async fn next(&mut self) -> Arrival {
+        loop {
+            // What was there before the watch began counts as new.
+            let wake = if std::mem::take(&mut self.first) {
+                self.arm();
+                Wake::Unknown
+            } else {
+                self.wake().await
+            };
+            let Some(mut dropped) = look(&self.path()) else { continue };
+            let settled = wake == Wake::Moved || matches!(&dropped, Dropped::Token(token) if token.self_delimiting);
+            if !settled {
+                self.settle().await;
+                match look(&self.path()) {
+                    Some(later) => dropped = later,
+                    None => continue,
+                }
+            }
+            return Arrival { path: self.path(), dropped };
+        }
+    }
+
+    /// Waits until nothing has happened to the file for a while.
+    async fn settle(&mut self) {
+        let mut quiet_at = Instant::now() + QUIET;
+        // A file that is written to all the time is read all the same, after a second.
+        let latest = Instant::now() + 4 * QUIET;
+        while let Ok(wake) = timeout(quiet_at.min(latest) - Instant::now(), self.wake()).await {
+            if wake == Wake::Moved {
+                return;
+            }
+            quiet_at = Instant::now() + QUIET;
+        }
+    }
+
+    fn arm(&mut self) {
+        if self.events.is_some() {
+            return;
+        }
+        match watch(&self.folder) {
+            Ok(events) => {
+                if std::mem::take(&mut self.told_unwatchable) {
+                    tracing::info!(path = %self.folder.display(), "the folder for tokens is watched again");
+                }
+                self.events = Some(events);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.told_unwatchable, true) {
+                    tracing::warn!(
+                        path = %self.folder.display(),
+                        "the folder for tokens, {}, cannot be watched: {error}; it is looked into every second instead{}",
+                        self.folder.display(),
+                        remedy(&error)
+                    );
+                }
+            }
+        }
+    }
+
+    async fn wake(&mut self) -> Wake {
+        self.arm();
+        let Some(events) = &mut self.events else {
+            sleep_until(Instant::now() + POLL).await;
+            self.arm();
+            return Wake::Unknown;
+        };
+        loop {
+            match events.next().await {
+                Some(Ok(event)) => {
+                    if event.mask.intersects(EventMask::IGNORED | EventMask::DELETE_SELF | EventMask::MOVE_SELF) {
+                        // The folder is gone: this watch will never speak again.
+                        self.events = None;
+                        return Wake::Unknown;
+                    }
+                    if event.mask.contains(EventMask::Q_OVERFLOW) {
+                        return Wake::Unknown;
+                    }
+                    if event.name.as_deref() == Some(self.name.as_ref()) {
+                        let moved = event.mask.contains(EventMask::MOVED_TO);
+                        return if moved { Wake::Moved } else { Wake::Touched };
+                    }
+                }
+                Some(Err(_)) | None => {
+                    self.events = None;
+                    return Wake::Unknown;
+                }
+            }
+        }
+    }
+}
+
+fn watch(folder: &Path) -> io::Result<EventStream<[u8; 4096]>> {
+    let inotify = Inotify::init()?;
+    inotify.watches().add(
+        folder,
+        WatchMask::CLOSE_WRITE
+            | WatchMask::MOVED_TO
+            | WatchMask::CREATE
+            | WatchMask::ATTRIB
+            | WatchMask::DELETE_SELF
+            | WatchMask::MOVE_SELF
+            | WatchMask::ONLYDIR,
+    )?;
+    inotify.into_event_stream([0; 4096])
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(28) => "; raise fs.inotify.max_user_watches with sysctl",
+        Some(24) => "; raise fs.inotify.max_user_instances with sysctl",
+        _ => "",
+    }
+}
+
+/// What lies at `path`; nothing where nothing is there.
+fn look(path: &Path) -> Option<Dropped> {
+    // Without O_NONBLOCK, a FIFO in the file's place would hold us for ever.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).bits())
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let user = nix::unistd::User::from_uid(nix::unistd::geteuid())
+                .ok()
+                .flatten()
+                .map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name);
+            return Some(Dropped::Stuck(format!(
+                "the agent's user may not read it; run: chown {user} {}",
+                path.display()
+            )));
+        }
+        Err(error) => return Some(Dropped::Stuck(format!("it cannot be opened: {error}"))),
+    };
+    match file.metadata() {
+        Ok(metadata) if !metadata.is_file() => {
+            return Some(Dropped::Stuck(
+                "it is not a regular file; remove it, and put the token there as a file".into(),
+            ));
+        }
+        Ok(metadata) if metadata.len() > MAX_TOKEN_FILE => {
+            return Some(Dropped::Stuck("it is larger than 64 KiB, which no token is; remove it".into()));
+        }
+        Ok(_) => {}
+        Err(error) => return Some(Dropped::Stuck(format!("it cannot be looked at: {error}"))),
+    }
+    let mut content = Zeroizing::new(Vec::new());
+    match file.take(MAX_TOKEN_FILE + 1).read_to_end(&mut content) {
+        Ok(_) => Some(parse(&content).map_or_else(Dropped::NoToken, Dropped::Token)),
+        Err(error) => Some(Dropped::Stuck(format!("it cannot be read: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write as _;
+
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn token_of(arrival: &Arrival) -> &str {
+        match &arrival.dropped {
+            Dropped::Token(token) => token.secret.expose_secret(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_noticed_however_it_arrives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        fs::write(&path, "before-the-start").unwrap();
+        let mut inbox = Inbox::new(folder.path(), "token");
+        assert_eq!(token_of(&inbox.next().await), "before-the-start");
+
+        fs::write(&path, "in-place").unwrap();
+        assert_eq!(token_of(&inbox.next().await), "in-place");
+
+        fs::write(folder.path().join("other"), "renamed").unwrap();
+        fs::rename(folder.path().join("other"), &path).unwrap();
+        assert_eq!(token_of(&inbox.next().await), "renamed");
+
+        fs::remove_file(&path).unwrap();
+        fs::write(folder.path().join("other"), "linked").unwrap();
+        fs::hard_link(folder.path().join("other"), &path).unwrap();
+        assert_eq!(token_of(&inbox.next().await), "linked");
+    }
+
+    #[tokio::test]
+    async fn a_token_in_several_writes_is_taken_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let mut inbox = Inbox::new(folder.path(), "token");
+        let writing = async {
+            for part in ["one-", "two-", "three"] {
+                let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+                file.write_all(part.as_bytes()).unwrap();
+                drop(file);
+                tokio::task::yield_now().await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            arrival = inbox.next() => assert_eq!(token_of(&arrival), "one-two-three"),
+            () = writing => unreachable!(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_removed_and_made_again_is_watched_again() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("pairing");
+        let mut inbox = Inbox::new(&folder, "token");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("token"), "first").unwrap();
+        assert_eq!(token_of(&inbox.next().await), "first");
+        fs::remove_dir_all(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("token"), "second").unwrap();
+        assert_eq!(token_of(&inbox.next().await), "second");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_a_token_is_refused_without_hanging() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let mut inbox = Inbox::new(folder.path(), "token");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(inbox.next().await.dropped, Dropped::Stuck(why) if why.contains("not a regular file")));
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, vec![b'x'; 70_000]).unwrap();
+        assert!(matches!(inbox.next().await.dropped, Dropped::Stuck(why) if why.contains("64 KiB")));
+    }
+}

@@ -1,0 +1,7 @@
+//! One-time tokens: the forms in which they reach a host, and the folder that they are dropped into.
+
+mod forms;
+mod inbox;
+
+pub use forms::{OneTimeToken, TokenError, parse};
+pub use inbox::{Arrival, Dropped, Inbox, MAX_TOKEN_FILE};

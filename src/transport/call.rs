@@ -1,0 +1,346 @@
+//! One GraphQL request and its answer.
+
+use std::error::Error as _;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+use url::Url;
+use uuid::Uuid;
+
+use super::client::innermost;
+use super::excerpt;
+use super::fault::{CallError, Fault, GraphqlError};
+
+/// Bounds on one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long the first byte of an answer may take, counted from sending.
+    pub answer_timeout: Duration,
+    /// How many bytes an answer may have, decompressed.
+    pub max_answer: u64,
+}
+
+/// A GraphQL operation: its name and its text. Values never go into the text; they are variables.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation<'a> {
+    /// The name, for logs and for the plane.
+    pub name: &'static str,
+    /// The query or mutation.
+    pub text: &'a str,
+}
+
+/// A GraphQL endpoint of the plane.
+#[derive(Debug, Clone)]
+pub struct Graphql {
+    client: reqwest::Client,
+    url: Url,
+    limits: Limits,
+    headers: HeaderMap,
+    secret: Option<SecretString>,
+}
+
+#[derive(Serialize)]
+struct Request<'a, V> {
+    #[serde(rename = "operationName")]
+    operation_name: &'static str,
+    query: &'a str,
+    variables: V,
+}
+
+#[derive(Deserialize)]
+struct Envelope<T> {
+    data: Option<T>,
+    errors: Option<Vec<GraphqlError>>,
+}
+
+impl Graphql {
+    /// An endpoint at `url`, reached by `client`.
+    pub fn new(client: reqwest::Client, url: Url, limits: Limits) -> Self {
+        Self { client, url, limits, headers: HeaderMap::new(), secret: None }
+    }
+
+    /// Sends a header with every request.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: HeaderValue) -> Self {
+        self.headers.insert(HeaderName::from_static(name), value);
+        self
+    }
+
+    /// Sends a secret header with every request; answers that repeat it are quoted without it.
+    ///
+    /// # Errors
+    /// When the secret cannot stand in a header: it holds a control character.
+    pub fn with_secret_header(
+        mut self,
+        name: &'static str,
+        secret: &SecretString,
+    ) -> Result<Self, reqwest::header::InvalidHeaderValue> {
+        let mut value = HeaderValue::from_str(secret.expose_secret())?;
+        value.set_sensitive(true);
+        self.headers.insert(HeaderName::from_static(name), value);
+        self.secret = Some(secret.clone());
+        Ok(self)
+    }
+
+    /// Host, and port where one is written, that this endpoint is at.
+    pub fn host(&self) -> String {
+        host_of(&self.url)
+    }
+
+    /// The endpoint's address.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Asks, and takes a whole answer without errors, or nothing.
+    ///
+    /// # Errors
+    /// When there is no such answer; see [`Fault`].
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        operation: Operation<'_>,
+        variables: impl Serialize,
+    ) -> Result<T, CallError> {
+        self.call_then(operation, variables, Ok).await
+    }
+
+    /// Asks, and lets `judge` refuse an answer that fits the types and yet does not say what it should.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is refused; see [`Fault`].
+    pub async fn call_then<T: DeserializeOwned, U>(
+        &self,
+        operation: Operation<'_>,
+        variables: impl Serialize,
+        judge: impl FnOnce(T) -> Result<U, Fault>,
+    ) -> Result<U, CallError> {
+        let request_id = Uuid::new_v4();
+        let fail = |fault| CallError { operation: operation.name, host: self.host(), request_id, fault };
+        let request = Request { operation_name: operation.name, query: operation.text, variables };
+        let body = serde_json::to_vec(&request).map_err(|error| fail(Fault::Shape(error.to_string())))?;
+        tracing::debug!(OPERATION = operation.name, REQUEST_ID = %request_id, HOST = self.host(), "asking {}", operation.name);
+        let answer = self.exchange(request_id, body).await.map_err(fail)?;
+        self.decode(&answer).and_then(judge).map_err(fail)
+    }
+
+    async fn exchange(&self, request_id: Uuid, body: Vec<u8>) -> Result<Answer, Fault> {
+        let request = self
+            .client
+            .post(self.url.clone())
+            .headers(self.headers.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json")
+            .header("x-request-id", request_id.to_string())
+            .body(body);
+        let mut response = tokio::time::timeout(self.limits.answer_timeout, request.send())
+            .await
+            .map_err(|_| Fault::Timeout(self.limits.answer_timeout))?
+            .map_err(|error| self.classify(&error))?;
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
+        // The length header is only a hint, and a compressed answer has none: what counts is what arrives here.
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.classify(&error))? {
+            if (bytes.len() + chunk.len()) as u64 > self.limits.max_answer {
+                return Err(Fault::TooLarge(self.limits.max_answer));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, retry_after, bytes })
+    }
+
+    fn decode<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Fault> {
+        // A query that does not fit the schema is answered with 422 and an ordinary GraphQL body.
+        if !matches!(answer.status, 200 | 422) {
+            return Err(Fault::Status {
+                code: answer.status,
+                retry_after: answer.retry_after,
+                excerpt: self.quote(&String::from_utf8_lossy(&answer.bytes[..answer.bytes.len().min(2048)])),
+            });
+        }
+        let whole = serde_json::from_slice::<Envelope<T>>(&answer.bytes);
+        let errors = match &whole {
+            Ok(envelope) => envelope.errors.clone(),
+            // A null out of a failed resolver breaks the types; the entry in `errors` is the better explanation.
+            Err(_) => serde_json::from_slice::<Envelope<IgnoredAny>>(&answer.bytes).map_or(None, |e| e.errors),
+        };
+        if let Some(mut errors) = errors.filter(|errors| !errors.is_empty()) {
+            for error in &mut errors {
+                error.message = self.quote(&error.message);
+            }
+            return Err(Fault::Graphql(errors));
+        }
+        if answer.status != 200 {
+            return Err(Fault::Status { code: answer.status, retry_after: answer.retry_after, excerpt: String::new() });
+        }
+        match whole {
+            Ok(Envelope { data: Some(data), .. }) => Ok(data),
+            Ok(Envelope { data: None, .. }) => Err(Fault::NotGraphql("it has neither data nor errors".into())),
+            Err(_) => Err(self.why_undecodable::<T>(&answer.bytes)),
+        }
+    }
+
+    /// Reads a bad answer a second time, slowly, to be able to name the place.
+    fn why_undecodable<T: DeserializeOwned>(&self, bytes: &[u8]) -> Fault {
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        match serde_path_to_error::deserialize::<_, Envelope<T>>(&mut reader) {
+            Ok(_) => Fault::NotGraphql("something follows the end of the JSON value".into()),
+            Err(error) => {
+                let path = error.path().to_string();
+                let inner = error.into_inner();
+                // serde's message for a wrong type quotes the value, and the value could be a credential.
+                if inner.is_data() {
+                    Fault::Shape(self.quote(&format!("at {path}: {}", without_values(&inner.to_string()))))
+                } else {
+                    Fault::NotGraphql(format!(
+                        "it is not JSON from line {} on, column {}",
+                        inner.line(),
+                        inner.column()
+                    ))
+                }
+            }
+        }
+    }
+
+    fn quote(&self, text: &str) -> String {
+        excerpt(text, &self.secret.iter().collect::<Vec<_>>())
+    }
+
+    fn classify(&self, error: &reqwest::Error) -> Fault {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
+        while let Some(current) = cause {
+            let tls = current.downcast_ref::<rustls::Error>().or_else(|| {
+                let io = current.downcast_ref::<std::io::Error>()?;
+                io.get_ref()?.downcast_ref::<rustls::Error>()
+            });
+            match tls {
+                Some(rustls::Error::AlertReceived(alert)) => return alert_fault(*alert),
+                Some(refused @ rustls::Error::InvalidCertificate(why)) => {
+                    return Fault::ServerCertificate(explain_certificate(why, refused));
+                }
+                Some(other) => return Fault::Connect(other.to_string()),
+                None => cause = current.source(),
+            }
+        }
+        let why = self.quote(&innermost(error));
+        if error.is_timeout() {
+            if error.is_connect() {
+                Fault::Connect("it took too long".into())
+            } else {
+                Fault::Timeout(self.limits.answer_timeout)
+            }
+        } else if error.is_connect() {
+            Fault::Connect(why)
+        } else {
+            Fault::Interrupted(why)
+        }
+    }
+}
+
+struct Answer {
+    status: u16,
+    retry_after: Option<Duration>,
+    bytes: Vec<u8>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // Answers of the Director hold credentials, those of the Connector a token.
+        zeroize::Zeroize::zeroize(&mut self.bytes);
+    }
+}
+
+/// Host, and port where one is written.
+fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// RFC 9110, section 10.2.3: seconds, or a date.
+fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let now = jiff::Timestamp::try_from(now).ok()?;
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+}
+
+fn alert_fault(alert: rustls::AlertDescription) -> Fault {
+    use rustls::AlertDescription as Alert;
+    match alert {
+        Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateRevoked
+        | Alert::CertificateExpired
+        | Alert::CertificateUnknown
+        | Alert::UnknownCA
+        | Alert::AccessDenied
+        | Alert::CertificateRequired
+        | Alert::NoCertificate => Fault::CertificateRefused(format!("{alert:?}")),
+        other => Fault::Connect(format!("TLS alert {other:?}")),
+    }
+}
+
+fn explain_certificate(why: &rustls::CertificateError, whole: &rustls::Error) -> String {
+    match why {
+        rustls::CertificateError::UnknownIssuer => "its issuer is neither in the system's trust store nor in \
+             plane.ca_bundle"
+            .into(),
+        rustls::CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it is a CA certificate, as `openssl req -x509` makes them; a server needs one with CA:FALSE".into()
+        }
+        _ => {
+            let text = whole.to_string();
+            text.strip_prefix("invalid peer certificate: ").map(str::to_owned).unwrap_or(text)
+        }
+    }
+}
+
+/// Takes quoted values out of serde's messages: `invalid type: string "…", expected a map`.
+fn without_values(message: &str) -> String {
+    let mut clean = String::new();
+    let mut quoted = false;
+    let mut escaped = false;
+    for c in message.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => {
+                quoted = !quoted;
+                clean.push('"');
+                if quoted {
+                    clean.push('…');
+                }
+            }
+            _ if quoted => {}
+            _ => clean.push(c),
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_retry_after_are_understood() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_445_412_480);
+        let header = |text| HeaderValue::from_static(text);
+        assert_eq!(retry_after(&header("120"), now), Some(Duration::from_secs(120)));
+        assert_eq!(retry_after(&header("Wed, 21 Oct 2015 07:29:00 GMT"), now), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after(&header("Wed, 21 Oct 2015 07:20:00 GMT"), now), Some(Duration::ZERO));
+        assert_eq!(retry_after(&header("soon"), now), None);
+    }
+
+    #[test]
+    fn a_message_about_a_wrong_type_does_not_quote_the_value() {
+        let error = serde_json::from_str::<u8>(r#""canary-pass\"word""#).expect_err("a string is no number");
+        assert_eq!(without_values(&error.to_string()), "invalid type: string \"…\", expected u8 at line 1 column 19");
+    }
+}

@@ -1,0 +1,46 @@
+//! Other people's words, made fit for a log line: one line, short, and without the secrets we sent.
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// How much of a foreign text is quoted, in characters.
+const LONGEST: usize = 240;
+
+/// Quotes `text` for a person: control characters become spaces, runs of white space one space, what is too long is
+/// cut with `…`, and every occurrence of a secret in `secrets` becomes `[redacted]`.
+pub fn excerpt(text: &str, secrets: &[&SecretString]) -> String {
+    let mut text = std::borrow::Cow::Borrowed(text);
+    for secret in secrets.iter().map(|secret| secret.expose_secret()).filter(|secret| !secret.is_empty()) {
+        if text.contains(secret) {
+            text = text.replace(secret, "[redacted]").into();
+        }
+    }
+    let mut quoted = String::new();
+    let mut length = 0;
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if length > 0 {
+            quoted.push(' ');
+            length += 1;
+        }
+        for c in word.chars() {
+            if length >= LONGEST {
+                quoted.push('…');
+                return quoted;
+            }
+            quoted.push(c);
+            length += 1;
+        }
+    }
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_text_cannot_forge_a_log_line_or_give_our_token_away() {
+        let token = SecretString::from("canary-token");
+        assert_eq!(excerpt("no\r\nMESSAGE=x canary-token!", &[&token]), "no MESSAGE=x [redacted]!");
+        assert_eq!(excerpt(&"x".repeat(1000), &[]).chars().count(), LONGEST + 1);
+    }
+}

@@ -1,0 +1,279 @@
+//! What can go wrong with a request, classified in one place: whose fault it is, and whether trying again can help.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// A request that brought no usable answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} at {host} failed: {fault}")]
+pub struct CallError {
+    /// The GraphQL operation that was asked for.
+    pub operation: &'static str,
+    /// Host (and port) that was asked.
+    pub host: String,
+    /// The request's id, as sent in `x-request-id`: the plane's logs know it too.
+    pub request_id: Uuid,
+    /// What went wrong.
+    pub fault: Fault,
+}
+
+/// What went wrong with a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// No connection came about: name resolution, routing, a refused or reset connection before the request was sent.
+    Connect(String),
+    /// We do not trust the server's certificate.
+    ServerCertificate(String),
+    /// The server ended the TLS connection with an alert about our certificate.
+    CertificateRefused(String),
+    /// No answer, or no more of it, within the time that is set for it.
+    Timeout(Duration),
+    /// The connection ended while the request or its answer was under way; the plane may have acted on it.
+    Interrupted(String),
+    /// An HTTP status other than 200 that is not a GraphQL answer.
+    Status {
+        /// The status code.
+        code: u16,
+        /// What the answer's `Retry-After` asks for.
+        retry_after: Option<Duration>,
+        /// The first words of the body.
+        excerpt: String,
+    },
+    /// The answer is larger, decompressed, than the limit in bytes.
+    TooLarge(u64),
+    /// The answer is not a GraphQL answer; the text says why.
+    NotGraphql(String),
+    /// The plane answered with errors; never empty.
+    Graphql(Vec<GraphqlError>),
+    /// The answer lacks something that the schema promises; the text names the path.
+    Shape(String),
+    /// The plane knows no Runtime with this id.
+    UnknownRuntime(Box<str>),
+}
+
+/// One entry of an answer's `errors`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct GraphqlError {
+    /// The plane's words, shortened and made fit for one line.
+    pub message: String,
+    /// Where in the answer it happened.
+    #[serde(default)]
+    pub path: Option<Vec<serde_json::Value>>,
+    /// The plane's codes.
+    #[serde(default)]
+    pub extensions: Option<Extensions>,
+}
+
+/// The machine-readable part of a [`GraphqlError`].
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Extensions {
+    /// The plane's number for the kind of error.
+    #[serde(default)]
+    pub error_code: Option<i64>,
+    /// The GraphQL engine's word, where the query itself was refused.
+    #[serde(default)]
+    pub code: Option<String>,
+}
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Our request, or our configuration.
+    Ours,
+    /// The plane.
+    Plane,
+    /// The network between.
+    Wire,
+    /// The plane does not accept who we are.
+    Identity,
+}
+
+impl Source {
+    /// A bounded word for fields and counters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Plane => "plane",
+            Self::Wire => "wire",
+            Self::Identity => "identity",
+        }
+    }
+}
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// The same request may succeed later; not before the duration, where one is given.
+    Later(Option<Duration>),
+    /// The same request will fail again until somebody changes something.
+    Never,
+}
+
+impl GraphqlError {
+    /// Whether this is the Connector's way to say that a token is wrong, spent or expired.
+    pub fn is_refused_token(&self) -> bool {
+        self.message.starts_with("Failed to authenticate request")
+    }
+
+    /// The plane's number for the kind of error.
+    pub fn error_code(&self) -> Option<i64> {
+        self.extensions.as_ref().and_then(|extensions| extensions.error_code)
+    }
+
+    /// Whether the plane refused the query itself, as not fitting its schema.
+    pub fn is_schema_refusal(&self) -> bool {
+        self.extensions
+            .as_ref()
+            .and_then(|extensions| extensions.code.as_deref())
+            .is_some_and(|code| matches!(code, "GRAPHQL_VALIDATION_FAILED" | "GRAPHQL_PARSE_FAILED"))
+    }
+
+    fn source(&self) -> Source {
+        // 23 InsufficientScopes, 24 TenantRequired, 25 TenantNotFound and 26 Unauthorized are about who asks.
+        match self.error_code() {
+            Some(23..=26) => Source::Identity,
+            Some(20 | 22 | 27) => Source::Ours,
+            _ if self.is_refused_token() => Source::Identity,
+            _ if self.is_schema_refusal() => Source::Ours,
+            _ => Source::Plane,
+        }
+    }
+}
+
+impl fmt::Display for GraphqlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\u{201c}{}\u{201d}", self.message)?;
+        if let Some(code) = self.error_code() {
+            write!(f, " (code {code})")?;
+        }
+        if let Some(path) = self.path.as_ref().filter(|path| !path.is_empty()) {
+            f.write_str(" at ")?;
+            for (i, step) in path.iter().enumerate() {
+                match step {
+                    serde_json::Value::String(name) if i == 0 => f.write_str(name)?,
+                    serde_json::Value::String(name) => write!(f, ".{name}")?,
+                    other => write!(f, "[{other}]")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Fault {
+    /// Whose fault it is.
+    pub fn source(&self) -> Source {
+        match self {
+            Self::Connect(_) | Self::Timeout(_) | Self::Interrupted(_) => Source::Wire,
+            Self::ServerCertificate(_) => Source::Ours,
+            Self::CertificateRefused(_) | Self::UnknownRuntime(_) => Source::Identity,
+            Self::Status { code: 401 | 403, .. } => Source::Identity,
+            Self::Status { code: 400..=499, .. } | Self::TooLarge(_) => Source::Ours,
+            Self::Status { .. } | Self::NotGraphql(_) | Self::Shape(_) => Source::Plane,
+            Self::Graphql(errors) => errors.first().map_or(Source::Plane, GraphqlError::source),
+        }
+    }
+
+    /// Whether trying again can help.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Status { code: 408 | 425 | 429 | 500..=599, retry_after, .. } => Retry::Later(*retry_after),
+            Self::Status { .. } => Retry::Never,
+            Self::Graphql(errors) if errors.iter().any(GraphqlError::is_refused_token) => Retry::Never,
+            Self::Graphql(errors) => match errors.first().map(GraphqlError::source) {
+                Some(Source::Ours | Source::Identity) => Retry::Never,
+                Some(Source::Plane | Source::Wire) | None => Retry::Later(None),
+            },
+            Self::CertificateRefused(_) | Self::UnknownRuntime(_) => Retry::Never,
+            Self::Connect(_)
+            | Self::ServerCertificate(_)
+            | Self::Timeout(_)
+            | Self::Interrupted(_)
+            | Self::TooLarge(_)
+            | Self::NotGraphql(_)
+            | Self::Shape(_) => Retry::Later(None),
+        }
+    }
+
+    /// Whether the plane certainly did nothing of what was asked: nothing was sent, or it was refused as a whole.
+    pub fn certainly_undone(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::ServerCertificate(_) | Self::CertificateRefused(_) | Self::UnknownRuntime(_) => {
+                true
+            }
+            Self::Status { code, .. } => matches!(code, 401 | 403 | 413 | 422 | 429),
+            Self::Graphql(errors) => errors.iter().all(|error| error.is_refused_token() || error.is_schema_refusal()),
+            Self::Timeout(_) | Self::Interrupted(_) | Self::TooLarge(_) | Self::NotGraphql(_) | Self::Shape(_) => false,
+        }
+    }
+
+    /// Whether the Connector refused the one-time token that was sent.
+    pub fn is_refused_token(&self) -> bool {
+        matches!(self, Self::Graphql(errors) if errors.iter().any(GraphqlError::is_refused_token))
+    }
+
+    /// A bounded word for fields and counters.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::ServerCertificate(_) => "server_certificate",
+            Self::CertificateRefused(_) => "certificate_refused",
+            Self::Timeout(_) => "timeout",
+            Self::Interrupted(_) => "interrupted",
+            Self::Status { code: 429, .. } => "rate_limited",
+            Self::Status { .. } => "status",
+            Self::TooLarge(_) => "too_large",
+            Self::NotGraphql(_) => "not_graphql",
+            Self::Graphql(_) => "graphql",
+            Self::Shape(_) => "shape",
+            Self::UnknownRuntime(_) => "unknown_runtime",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(why) => write!(f, "no connection came about ({why})"),
+            Self::ServerCertificate(why) => {
+                write!(f, "the server's certificate is not trusted ({why})")
+            }
+            Self::CertificateRefused(alert) => {
+                write!(f, "the server refused our certificate (TLS alert {alert})")
+            }
+            Self::Timeout(limit) => write!(f, "no answer within {} s", limit.as_secs_f32()),
+            Self::Interrupted(why) => write!(f, "the connection ended before the answer was complete ({why})"),
+            Self::Status { code, retry_after, excerpt } => {
+                write!(f, "HTTP status {code}")?;
+                if let Some(wait) = retry_after {
+                    write!(f, ", to be retried after {} s", wait.as_secs())?;
+                }
+                if !excerpt.is_empty() {
+                    write!(f, ", saying \u{201c}{excerpt}\u{201d}")?;
+                }
+                Ok(())
+            }
+            Self::TooLarge(limit) => {
+                write!(f, "the answer is larger than the limit of {limit} bytes")
+            }
+            Self::NotGraphql(why) => write!(f, "the answer is not GraphQL ({why})"),
+            Self::Graphql(errors) => {
+                f.write_str("the plane answered ")?;
+                match errors.as_slice() {
+                    [] => f.write_str("an unnamed error"),
+                    [only] => only.fmt(f),
+                    [first, rest @ ..] => write!(f, "{first} and {} more errors", rest.len()),
+                }
+            }
+            Self::Shape(why) => write!(f, "the answer is incomplete ({why})"),
+            Self::UnknownRuntime(id) => write!(
+                f,
+                "the plane knows no runtime with the id {id}: it was removed there, or belongs to another tenant"
+            ),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The one way to the plane: GraphQL over HTTPS, bounded in size and time, with every failure classified once.
+
+mod call;
+mod client;
+mod excerpt;
+mod fault;
+
+pub use call::{Graphql, Limits, Operation};
+pub use client::{ClientOptions, ClientPem, Trust, TrustError, client};
+pub use excerpt::excerpt;
+pub use fault::{CallError, Fault, GraphqlError, Retry, Source};
