@@ -8,6 +8,7 @@ mod field;
 mod instance;
 mod items;
 mod page;
+mod positions;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -162,7 +163,9 @@ pub(crate) async fn execute(
     document: ExecutableDocument,
     call: Call,
 ) -> Answer {
-    if let Err(message) = complete_variables(&document, &mut request) {
+    let placed = operation(&document, request.operation_name.as_deref())
+        .map_or(Ok(()), |operation| positions::check(schema, &document, operation));
+    if let Err(message) = placed.and_then(|()| complete_variables(&document, &mut request)) {
         return Answer::misfit("GRAPHQL_VALIDATION_FAILED", &message);
     }
     let call = Arc::new(call);

@@ -102,7 +102,10 @@ async fn what_does_not_parse_or_fit_is_refused_with_422() {
         ("{ runtime { id } }", json!({})),
         ("query ($id: ID!) { runtime(id: $id) { id } }", json!({})),
         ("query ($id: Int!) { application(id: $id) { id } }", json!({ "id": 1 })),
+        ("query ($id: String!) { application(id: $id) { id } }", json!({ "id": "x" })),
+        ("query ($id: ID) { ...F } fragment F on Query { application(id: $id) { id } }", json!({ "id": "x" })),
         (APPLICATIONS, json!({ "id": "x", "first": "many" })),
+        (APPLICATIONS, json!({ "id": null })),
         ("mutation { setRuntimeLabel(runtimeID: \"x\", key: \"k\") { key } }", json!({})),
     ] {
         let answer = host.director(&plane, query, variables).await;
@@ -287,7 +290,7 @@ async fn an_application_pages_through_its_bundles() {
 async fn requests_are_recorded_without_their_tokens() {
     let plane = start().await;
     let host = pair(&plane).await;
-    let request = client::request(&host.client, &plane.director_url(), "query Who($a: Int) { viewer { id } }", &json!({ "a": 7 }));
+    let request = client::request(&host.client, &plane.director_url(), "query Who($a: ID!) { viewer { id } runtime(id: $a) { id } }", &json!({ "a": "7" }));
     let request = request.header("x-request-id", "42").header("Tenant", plane.tenant());
     client::send(request).await.unwrap();
     plane.wait_for(|requests| requests.iter().any(|request| request.is("viewer"))).await;
@@ -295,7 +298,7 @@ async fn requests_are_recorded_without_their_tokens() {
     let last = recorded.last().unwrap();
     assert_eq!((last.sequence, last.status, last.processed, last.token_present), (3, Some(200), true, false));
     assert_eq!((last.operation.as_deref(), last.request_id.as_deref()), (Some("Who"), Some("42")));
-    assert_eq!((&last.variables, last.tenant.clone()), (&json!({ "a": 7 }), Some(plane.tenant())));
+    assert_eq!((&last.variables, last.tenant.clone()), (&json!({ "a": "7" }), Some(plane.tenant())));
     assert_eq!(last.fingerprint.as_ref().unwrap().len(), 64);
     assert!(host.subject.contains(last.common_name.as_ref().unwrap()));
     assert_eq!(last.protocol, "HTTP/2.0");
