@@ -4,13 +4,23 @@
 // Tests say what they expect by panicking.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod agent;
 pub mod apply;
+pub mod backoff;
+pub mod cli;
+pub mod clock;
+pub mod command;
 pub mod config;
+pub mod connector;
+pub mod control;
 pub mod director;
 pub mod disk;
 pub mod identity;
 pub mod ids;
+pub mod journal;
 pub mod output;
+pub mod pairing;
+pub mod renewal;
 pub mod snapshot;
 pub mod token;
 pub mod transport;

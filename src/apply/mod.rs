@@ -1,1 +1,63 @@
 //! The applier: the only part that runs with privileges, and the hooks it runs.
+//!
+//! The daemon [asks](request()) over a stream, one JSON value per line: the version, an event, and for a new
+//! configuration the number of its generation; nothing else. The applier answers one line per hook that ran, one per
+//! file that it left out, and last the [`Outcome`]. One connection carries one request; requests take turns.
+//!
+//! **What is trusted.** The applier's own settings, its own state, and programs that only root (or, where the applier
+//! runs as somebody else, that user) can change. Nothing below the daemon's state directory is: its manifest is read
+//! through `generation` as data, and ends only in the document that hooks read.
+//!
+//! **What a hook is told.** It is called with the event as its single argument, in `/`, in a process group of its own,
+//! with exactly the environment that `task` lists, and reads one JSON document on its standard input. It has
+//! [`ApplierSettings::timeout`] to finish; then its whole group gets SIGTERM, and [`ApplierSettings::grace`] later
+//! SIGKILL. What it leaves running in its group when it exits is killed as well; who means to leave a service behind
+//! asks systemd to start it. A process that left the group (`setsid`) is not followed, and nobody waits for it.
+//!
+//! **What a hook is told again.** For `config-changed` every hook has its own record of what it last succeeded for:
+//! see the module `record`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+mod applier;
+mod client;
+mod fault;
+#[cfg(test)]
+mod fixture;
+mod generation;
+mod hooks;
+mod output;
+mod process;
+mod record;
+mod report;
+mod request;
+mod server;
+mod stop;
+mod stream;
+mod task;
+mod trust;
+
+pub use client::{Route, request};
+pub use fault::ApplyError;
+pub use report::{HookOutcome, HookReport, Outcome, Refusal, Report, SkipReason, Skipped};
+pub use request::{Event, Notice, PROTOCOL_VERSION, Request};
+pub use server::{serve_socket, serve_stdio, serve_stream};
+pub use stop::Stop;
+
+/// What the applier needs to know; all of it from places that only root can write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplierSettings {
+    /// The folder of hooks.
+    pub hooks: PathBuf,
+    /// How long a hook may take.
+    pub timeout: Duration,
+    /// How long a hook that was asked to end has for it.
+    pub grace: Duration,
+    /// How much of a hook's output goes to the journal, in bytes; what comes after is read and dropped.
+    pub output_limit: usize,
+    /// The daemon's state directory. Read, never trusted.
+    pub agent_state: PathBuf,
+    /// The applier's own state directory.
+    pub applier_state: PathBuf,
+}

@@ -152,10 +152,13 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for ByteSize<MIN, MAX
     }
 }
 
-/// An `https` address with a host and without a user name or password in it.
+/// An `https` address with a host and without a user name or password in it; it is shown as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct HttpsUrl(Url);
+pub struct HttpsUrl {
+    written: Box<str>,
+    url: Url,
+}
 
 /// Why a text is no [`HttpsUrl`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -175,13 +178,13 @@ pub enum InvalidUrl {
 impl HttpsUrl {
     /// The URL.
     pub fn as_url(&self) -> &Url {
-        &self.0
+        &self.url
     }
 
     /// Host, and port where one is written.
     pub fn host(&self) -> String {
-        let host = self.0.host_str().unwrap_or_default();
-        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        let host = self.url.host_str().unwrap_or_default();
+        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 }
 
@@ -195,7 +198,7 @@ impl TryFrom<Url> for HttpsUrl {
             Err(InvalidUrl::UserInfo)
         } else {
             // The URL standard lets no https URL be without a host.
-            Ok(Self(url))
+            Ok(Self { written: url.as_str().into(), url })
         }
     }
 }
@@ -204,7 +207,9 @@ impl std::str::FromStr for HttpsUrl {
     type Err = InvalidUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidUrl> {
-        Url::parse(text.trim()).map_err(InvalidUrl::Malformed)?.try_into()
+        let text = text.trim();
+        let parsed: Self = Url::parse(text).map_err(InvalidUrl::Malformed)?.try_into()?;
+        Ok(Self { written: text.into(), ..parsed })
     }
 }
 
@@ -218,12 +223,12 @@ impl TryFrom<String> for HttpsUrl {
 
 impl From<HttpsUrl> for String {
     fn from(url: HttpsUrl) -> String {
-        url.0.into()
+        url.written.into()
     }
 }
 
 impl fmt::Display for HttpsUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.written.fmt(f)
     }
 }

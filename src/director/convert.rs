@@ -103,3 +103,111 @@ fn event(wire: wire::EventDefinition) -> EventDefinition {
         specification: wire.spec.map(Into::into),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::snapshot::Condition;
+
+    fn page(data: &Value) -> Value {
+        let count = data.as_array().map_or(0, Vec::len);
+        json!({ "data": data, "pageInfo": { "endCursor": "", "hasNextPage": false }, "totalCount": count })
+    }
+
+    fn decoded(value: Value) -> Application {
+        let mut wire: wire::Application = serde_json::from_value(value).unwrap();
+        let runtime = "runtime-1".parse().unwrap();
+        let bundles = wire.bundles.take().data.into_iter().map(|mut wire| {
+            let (apis, events) = (wire.api_definitions.take().data, wire.event_definitions.take().data);
+            bundle(wire, apis, events, &runtime)
+        });
+        let bundles = bundles.collect();
+        application(wire, bundles)
+    }
+
+    fn with_bundle(bundle: &Value) -> Value {
+        json!({ "id": "a", "name": "n", "status": { "condition": "CONNECTED" }, "bundles": page(&json!([bundle])) })
+    }
+
+    fn with_auths(auths: &Value) -> Value {
+        let nothing = || page(&json!([]));
+        with_bundle(&json!({
+            "id": "b", "name": "n", "instanceAuths": auths,
+            "apiDefinitions": nothing(), "eventDefinitions": nothing(),
+        }))
+    }
+
+    #[test]
+    fn every_field_finds_its_place() {
+        let version = json!({ "value": "v1", "deprecated": true, "deprecatedSince": "v0", "forRemoval": false });
+        let mut value = with_bundle(&json!({
+            "id": "b", "name": "bundle", "description": "d", "instanceAuthRequestInputSchema": "{}",
+            "defaultInstanceAuth": { "certCommonName": "cn", "accessStrategy": "open" },
+            "apiDefinitions": page(&json!([
+                { "id": "2", "name": "second", "targetURL": "u" },
+                { "id": "1", "name": "first", "targetURL": "u", "group": "g", "version": version,
+                  "spec": { "type": "ODATA", "format": "XML" } },
+            ])),
+            "eventDefinitions": page(&json!([
+                { "id": "3", "name": "event", "version": version, "spec": { "type": "ASYNC_API", "format": "YAML" } },
+            ])),
+        }));
+        let more = json!({
+            "providerName": "p", "description": "d", "baseUrl": "base", "systemNumber": "7", "localTenantID": "t",
+            "labels": { "l": [1] }, "healthCheckURL": "h", "eventingConfiguration": { "defaultURL": "e" },
+            "systemStatus": "REACHABLE", "error": "oops", "deletedAt": "2026-01-01T00:00:00Z",
+        });
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let application = decoded(value);
+        let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or("nothing").to_owned();
+        let Application { provider, base_url, system_number, local_tenant_id, .. } = &application;
+        assert_eq!([provider, base_url, system_number, local_tenant_id].map(text), ["p", "base", "7", "t"]);
+        let Application { health_check_url, condition, events_url, system_status, error, deleted_at, .. } =
+            &application;
+        assert_eq!([health_check_url, condition, events_url].map(text), ["h", "CONNECTED", "e"]);
+        assert_eq!([system_status, error, deleted_at].map(text), ["REACHABLE", "oops", "2026-01-01T00:00:00Z"]);
+        assert_eq!(application.labels["l"], json!([1]));
+        let bundle = &application.bundles[0];
+        assert_eq!([&bundle.description, &bundle.request_schema].map(text), ["d", "{}"]);
+        let auth = bundle.default_auth.as_ref().unwrap();
+        assert_eq!([&auth.certificate_common_name, &auth.access_strategy].map(text), ["cn", "open"]);
+        assert_eq!(bundle.apis.iter().map(|api| &*api.name).collect::<Vec<_>>(), ["first", "second"]);
+        let version = bundle.apis[0].version.as_ref().unwrap();
+        assert_eq!((&*version.value, version.deprecated, version.for_removal), ("v1", Some(true), Some(false)));
+        assert_eq!(bundle.events[0].version.as_ref(), Some(version));
+        assert_eq!(&*bundle.events[0].specification.as_ref().unwrap().kind, "ASYNC_API");
+        assert_eq!(&*bundle.apis[0].specification.as_ref().unwrap().format, "XML");
+    }
+
+    #[test]
+    fn only_this_runtimes_instance_auths_are_kept() {
+        let status = json!({ "condition": "SUCCEEDED" });
+        let auth = |id: &str, owner: Value, context: Value| json!({ "id": id, "runtimeID": owner, "context": context, "status": status });
+        let application = decoded(with_auths(&json!([
+            auth("4", json!("runtime-1"), json!(null)),
+            auth("1", json!("runtime-2"), json!(r#"{"runtime":"runtime-1"}"#)),
+            auth("3", json!(null), json!(r#"{"binding_id":"x","runtime_id":"runtime-1"}"#)),
+            auth("2", json!(null), json!(r#"{"runtime_id":"runtime-2"}"#)),
+            auth("5", json!(null), json!(null)),
+            auth("6", json!(null), json!("runtime-1")),
+        ])));
+        let kept: Vec<_> = application.bundles[0].instance_auths.iter().map(|auth| auth.id.as_str()).collect();
+        assert_eq!(kept, ["3", "4"]);
+    }
+
+    #[test]
+    fn a_condition_that_came_later_is_carried_along() {
+        let auth = |condition: &str| {
+            decoded(with_auths(&json!([{ "id": "1", "runtimeID": "runtime-1", "status": { "condition": condition } }])))
+        };
+        assert_eq!(auth("PENDING").bundles[0].instance_auths[0].condition, Condition::Pending);
+        assert_eq!(auth("ON_HOLD").bundles[0].instance_auths[0].condition, Condition::Other("ON_HOLD".into()));
+    }
+
+    #[test]
+    fn a_list_without_pages_may_be_null() {
+        assert!(decoded(with_auths(&json!(null))).bundles[0].instance_auths.is_empty());
+    }
+}

@@ -143,3 +143,80 @@ impl<'de> Visitor<'de> for ValuesVisitor {
         Ok(Values(values))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+    use serde_json::json;
+
+    use super::*;
+
+    fn decode(value: &serde_json::Value) -> Result<snapshot::Auth, String> {
+        let text = value.to_string();
+        let mut reader = serde_json::Deserializer::from_str(&text);
+        let decoded = serde_path_to_error::deserialize::<_, Auth>(&mut reader);
+        decoded.map(Into::into).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_kind_of_credential_is_known_by_its_name() {
+        use snapshot::Credential as C;
+        let credential = |value: serde_json::Value| decode(&json!({ "credential": value })).unwrap().credential;
+        assert!(matches!(credential(json!(null)), C::None));
+        let basic = credential(json!({ "__typename": "BasicCredentialData", "username": "u", "password": "p" }));
+        assert!(
+            matches!(basic, C::Basic { username, password } if &*username == "u" && password.expose_secret() == "p")
+        );
+        // The order of the keys is the plane's choice.
+        let oauth = json!({ "url": "l", "clientSecret": "s", "clientId": "c", "__typename": "OAuthCredentialData" });
+        assert!(matches!(credential(oauth), C::OAuth { client_secret, .. } if client_secret.expose_secret() == "s"));
+        let certificate =
+            json!({ "__typename": "CertificateOAuthCredentialData", "clientId": "c", "certificate": "x", "url": "l" });
+        assert!(
+            matches!(credential(certificate), C::CertificateOAuth { certificate, .. } if certificate.expose_secret() == "x")
+        );
+        assert!(matches!(credential(json!({ "__typename": "Passkey" })), C::Unknown(kind) if &*kind == "Passkey"));
+    }
+
+    #[test]
+    fn a_credential_that_lacks_a_part_is_refused_by_its_path() {
+        let auth = json!({ "requestAuth": { "csrf": {
+            "tokenEndpointURL": "u",
+            "credential": { "__typename": "BasicCredentialData", "username": "u" },
+        } } });
+        let error = decode(&auth).unwrap_err();
+        assert!(error.starts_with("requestAuth.csrf.credential: missing field `password`"), "{error}");
+    }
+
+    #[test]
+    fn header_values_come_as_lists_or_bare() {
+        let auth = decode(&json!({
+            "additionalHeaders": { "a": ["1", "2"], "b": "3", "c": [], "d": null },
+            "additionalQueryParams": null,
+        }))
+        .unwrap();
+        let plain: Vec<_> = auth
+            .headers
+            .iter()
+            .map(|(name, values)| (&**name, values.iter().map(ExposeSecret::expose_secret).collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(plain, [("a", vec!["1", "2"]), ("b", vec!["3"]), ("c", vec![]), ("d", vec![])]);
+        assert!(auth.query_parameters.is_empty());
+        assert!(decode(&json!({ "additionalHeaders": { "a": 7 } })).is_err());
+    }
+
+    #[test]
+    fn nothing_that_could_be_a_secret_is_printed() {
+        let auth = decode(&json!({
+            "credential": { "__typename": "OAuthCredentialData", "clientId": "c", "clientSecret": "canary-1", "url": "l" },
+            "additionalHeaders": { "a": ["canary-2"] },
+            "additionalQueryParams": { "a": "canary-3" },
+            "requestAuth": { "csrf": { "tokenEndpointURL": "u", "credential": {
+                "__typename": "CertificateOAuthCredentialData", "clientId": "c", "certificate": "canary-4", "url": "l",
+            }, "additionalHeaders": { "a": ["canary-5"] } } },
+        }))
+        .unwrap();
+        let printed = format!("{auth:?}");
+        assert!(!printed.contains("canary"), "{printed}");
+    }
+}

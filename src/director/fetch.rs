@@ -328,3 +328,8 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod tests;

@@ -108,10 +108,10 @@ pub struct FetchOptions {
 impl FetchOptions {
     /// Three reads at most.
     pub const ATTEMPTS: NonZeroU8 = NonZeroU8::new(3).expect("three is not zero");
-    /// Twice what the largest landscapes have.
-    pub const MAX_APPLICATIONS: u32 = 20_000;
+    /// Many times what the largest landscapes have.
+    pub const MAX_APPLICATIONS: u32 = 200_000;
     /// Definitions are most of them: a bound on memory that no real landscape meets.
-    pub const MAX_ITEMS: u32 = 500_000;
+    pub const MAX_ITEMS: u32 = 2_000_000;
     /// Enough for the largest number of applications in the smallest pages, with room for continuations.
     pub const MAX_REQUESTS: u32 = 20_000;
 }

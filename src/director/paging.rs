@@ -144,3 +144,6 @@ impl Walk {
         if self.ids == earlier.ids { Ok(()) } else { Err(Drift::Unconfirmed) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,14 +5,16 @@
 //! swept at the next start.
 
 mod lock;
+mod staged;
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, fchown, symlink};
 use std::path::{Path, PathBuf};
 
 pub use lock::{LockError, StateLock};
+pub use staged::Staged;
 
 /// How the names of unfinished files and folders begin.
 pub const TEMPORARY: &str = ".tmp-";
@@ -55,12 +57,37 @@ fn parent(path: &Path) -> &Path {
 /// # Errors
 /// When any step fails; the old file, if there was one, is then untouched.
 pub fn write(path: &Path, mode: u32, content: &[u8]) -> Result<(), DiskError> {
+    write_for(path, mode, Owner::Own, content)
+}
+
+/// Whom a file is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// This process's user, and the group that the folder hands down.
+    Own,
+    /// Another user and group; only root can do that.
+    Other {
+        /// The user's id.
+        user: u32,
+        /// The group's id.
+        group: u32,
+    },
+}
+
+/// Does what [`write`] does, for somebody else: the file has its owner before it has its name.
+///
+/// # Errors
+/// When any step fails; the old file, if there was one, is then untouched.
+pub fn write_for(path: &Path, mode: u32, owner: Owner, content: &[u8]) -> Result<(), DiskError> {
     let folder = parent(path);
     // The temporary file is made with mode 0600: nobody can open it before its mode and content are final.
     let mut file =
         tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(at("create a file in", folder))?;
     file.write_all(content).map_err(at("write", path))?;
     file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(at("set the mode of", path))?;
+    if let Owner::Other { user, group } = owner {
+        fchown(file.as_file(), Some(user), Some(group)).map_err(at("change the owner of", path))?;
+    }
     file.as_file().sync_all().map_err(at("sync", path))?;
     file.persist(path).map_err(|error| DiskError::new("rename into place", path, error.error))?;
     sync_folder(folder)
@@ -89,6 +116,24 @@ pub fn ensure_folder(path: &Path, mode: u32) -> Result<(), DiskError> {
     }
     fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(at("create the folder", path))?;
     sync_folder(parent(path))
+}
+
+/// Makes one folder in a folder that nobody looks at yet, with `mode` less the umask; nothing is fsynced.
+///
+/// Folders are never given another mode afterwards, for that would take the setgid bit that they inherit.
+///
+/// # Errors
+/// When the folder cannot be made, or is there already.
+pub fn create_folder(path: &Path, mode: u32) -> Result<(), DiskError> {
+    fs::DirBuilder::new().mode(mode).create(path).map_err(at("create the folder", path))
+}
+
+/// Makes a symbolic link in a folder that nobody looks at yet; the folder's own fsync and rename follow.
+///
+/// # Errors
+/// When the link cannot be made, or something is there already.
+pub fn link_unpublished(path: &Path, target: &Path) -> Result<(), DiskError> {
+    symlink(target, path).map_err(at("create the link", path))
 }
 
 /// Makes a folder with a fresh temporary name in `folder`, to be filled and then put in place by [`publish_folder`].
@@ -140,6 +185,23 @@ pub fn remove(path: &Path) -> Result<(), DiskError> {
     }
 }
 
+/// Removes a folder with all that is in it (or a file that took its name). It loses its name first, in one step: whatever happens in the middle,
+/// nobody finds half of it under that name. One that is not there is no error.
+///
+/// # Errors
+/// When the folder is still there, or what remains of it under a temporary name.
+pub fn remove_folder(path: &Path) -> Result<(), DiskError> {
+    let folder = parent(path);
+    let renamed = tempfile::Builder::new().prefix(TEMPORARY).make_in(folder, |aside| fs::rename(path, aside));
+    let aside = match renamed {
+        Ok(aside) => aside.into_temp_path().keep().map_err(|error| DiskError::new("keep", path, error.error))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(DiskError::new("remove the folder", path, error)),
+    };
+    sync_folder(folder)?;
+    remove_whatever(&aside).map_err(at("remove", &aside))
+}
+
 /// Makes the names in a folder durable.
 ///
 /// # Errors
@@ -163,11 +225,13 @@ pub fn sweep(folder: &Path) -> Result<(), DiskError> {
             continue;
         }
         let path = entry.path();
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.map_err(at("remove the leftover", &path))?;
+        remove_whatever(&path).map_err(at("remove the leftover", &path))?;
     }
     Ok(())
+}
+
+fn remove_whatever(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 /// Whether a name is that of something unfinished.
@@ -197,6 +261,42 @@ mod tests {
     fn a_failed_write_names_the_place_and_leaves_nothing() {
         let error = write(Path::new("/nonexistent-folder/a"), 0o600, b"").unwrap_err();
         assert!(error.to_string().contains("/nonexistent-folder"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_goes_with_all_that_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::create_dir_all(path.join("b")).unwrap();
+        fs::write(path.join("b/c"), "x").unwrap();
+        remove_folder(&path).unwrap();
+        remove_folder(&path).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn folders_inherit_the_group_and_hand_it_on() {
+        let folder = tempfile::tempdir().unwrap();
+        // Only root may choose a foreign group; everybody may set the bit for a group of their own.
+        let _ = std::os::unix::fs::chown(folder.path(), None, Some(54_321));
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o2750)).unwrap();
+        let group = fs::metadata(folder.path()).unwrap().gid();
+        let staged = Staged::new_in(folder.path(), 0o755).unwrap();
+        create_folder(&staged.path().join("in"), 0o755).unwrap();
+        write_unpublished(&staged.path().join("in/file"), 0o640, b"x").unwrap();
+        staged.publish(&folder.path().join("a")).unwrap();
+        ensure_folder(&folder.path().join("b/c"), 0o755).unwrap();
+        write(&folder.path().join("file"), 0o640, b"x").unwrap();
+        for (name, mode) in
+            [("a", 0o2755), ("a/in", 0o2755), ("b", 0o2755), ("b/c", 0o2755), ("a/in/file", 0o640), ("file", 0o640)]
+        {
+            let metadata = fs::metadata(folder.path().join(name)).unwrap();
+            assert_eq!(metadata.gid(), group, "{name}");
+            assert_eq!(metadata.mode() & 0o7000, mode & 0o7000, "{name}");
+            // The umask of whoever runs the tests may take bits from folders, never from files.
+            let expected = if metadata.is_dir() { metadata.mode() & 0o777 & mode } else { mode & 0o777 };
+            assert_eq!(metadata.mode() & 0o777, expected, "{name}");
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl FromStr for Subject {
                 let values = split(part, '+').into_iter().map(attribute).collect::<Result<Vec<_>, _>>()?;
                 let refuse = || InvalidSubject::Part(part.trim().into());
                 let set = SetOfVec::try_from(values).map_err(|_| refuse())?;
-                RelativeDistinguishedName::try_from(set).map_err(|_| refuse())
+                Ok(RelativeDistinguishedName::from(set))
             })
             .collect::<Result<Vec<_>, InvalidSubject>>()?;
         // There is no other way to a name from its parts: `Name::from_str` turns the order round.

@@ -34,6 +34,12 @@ impl GenerationNumber {
     pub fn folder(self) -> String {
         format!("{:04}", self.0)
     }
+
+    /// The number whose folder has this name.
+    pub fn from_folder(name: &str) -> Option<Self> {
+        let number = Self(name.parse().ok()?);
+        (number.folder() == name).then_some(number)
+    }
 }
 
 impl fmt::Display for GenerationNumber {
@@ -216,6 +222,17 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_generation_has_one_folder_name() {
+        for (name, number) in [("0001", 1), ("0123", 123), ("12345", 12345)] {
+            let found = GenerationNumber::from_folder(name).unwrap();
+            assert_eq!((found.0.get(), found.folder().as_str()), (number, name));
+        }
+        for bad in ["", "0000", "1", "00001", "+001", "-001", "0x01", "99999999999999999999", "current"] {
+            assert_eq!(GenerationNumber::from_folder(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn a_slug_is_never_a_path_an_option_or_hidden() {

@@ -5,7 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -53,7 +53,11 @@ pub struct Inbox {
     events: Option<EventStream<[u8; 4096]>>,
     told_unwatchable: bool,
     first: bool,
+    delivered: Option<Mark>,
 }
+
+/// Which file it was, in which state: device, inode, and the time of its last change of any kind.
+type Mark = (u64, u64, i64, i64);
 
 /// What woke the watcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +73,7 @@ enum Wake {
 impl Inbox {
     /// Watches `folder` for a file `name`. A folder that does not exist yet is waited for.
     pub fn new(folder: &Path, name: &'static str) -> Self {
-        Self { folder: folder.to_owned(), name, events: None, told_unwatchable: false, first: true }
+        Self { folder: folder.to_owned(), name, events: None, told_unwatchable: false, first: true, delivered: None }
     }
 
     fn path(&self) -> PathBuf {
@@ -86,15 +90,20 @@ impl Inbox {
             } else {
                 self.wake().await
             };
-            let Some(mut dropped) = look(&self.path()) else { continue };
+            let Some((mut mark, mut dropped)) = look(&self.path()) else { continue };
+            // One arrival makes several events: a rename before the close, for one.
+            if mark.is_some() && mark == self.delivered {
+                continue;
+            }
             let settled = wake == Wake::Moved || matches!(&dropped, Dropped::Token(token) if token.self_delimiting);
             if !settled {
                 self.settle().await;
                 match look(&self.path()) {
-                    Some(later) => dropped = later,
+                    Some(later) => (mark, dropped) = later,
                     None => continue,
                 }
             }
+            self.delivered = mark;
             return Arrival { path: self.path(), dropped };
         }
     }
@@ -192,7 +201,8 @@ fn remedy(error: &io::Error) -> &'static str {
 }
 
 /// What lies at `path`; nothing where nothing is there.
-fn look(path: &Path) -> Option<Dropped> {
+fn look(path: &Path) -> Option<(Option<Mark>, Dropped)> {
+    let stuck = |why: String| Some((None, Dropped::Stuck(why)));
     // Without O_NONBLOCK, a FIFO in the file's place would hold us for ever.
     let opened = OpenOptions::new()
         .read(true)
@@ -206,29 +216,24 @@ fn look(path: &Path) -> Option<Dropped> {
                 .ok()
                 .flatten()
                 .map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name);
-            return Some(Dropped::Stuck(format!(
-                "the agent's user may not read it; run: chown {user} {}",
-                path.display()
-            )));
+            return stuck(format!("the agent's user may not read it; run: chown {user} {}", path.display()));
         }
-        Err(error) => return Some(Dropped::Stuck(format!("it cannot be opened: {error}"))),
+        Err(error) => return stuck(format!("it cannot be opened: {error}")),
     };
-    match file.metadata() {
+    let mark = match file.metadata() {
         Ok(metadata) if !metadata.is_file() => {
-            return Some(Dropped::Stuck(
-                "it is not a regular file; remove it, and put the token there as a file".into(),
-            ));
+            return stuck("it is not a regular file; remove it, and put the token there as a file".into());
         }
         Ok(metadata) if metadata.len() > MAX_TOKEN_FILE => {
-            return Some(Dropped::Stuck("it is larger than 64 KiB, which no token is; remove it".into()));
+            return stuck("it is larger than 64 KiB, which no token is; remove it".into());
         }
-        Ok(_) => {}
-        Err(error) => return Some(Dropped::Stuck(format!("it cannot be looked at: {error}"))),
-    }
+        Ok(metadata) => Some((metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())),
+        Err(error) => return stuck(format!("it cannot be looked at: {error}")),
+    };
     let mut content = Zeroizing::new(Vec::new());
     match file.take(MAX_TOKEN_FILE + 1).read_to_end(&mut content) {
-        Ok(_) => Some(parse(&content).map_or_else(Dropped::NoToken, Dropped::Token)),
-        Err(error) => Some(Dropped::Stuck(format!("it cannot be read: {error}"))),
+        Ok(_) => Some((mark, parse(&content).map_or_else(Dropped::NoToken, Dropped::Token))),
+        Err(error) => stuck(format!("it cannot be read: {error}")),
     }
 }
 
@@ -267,6 +272,24 @@ mod tests {
         fs::write(folder.path().join("other"), "linked").unwrap();
         fs::hard_link(folder.path().join("other"), &path).unwrap();
         assert_eq!(token_of(&inbox.next().await), "linked");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_renamed_in_before_it_is_closed_is_one_arrival() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let mut inbox = Inbox::new(folder.path(), "token");
+        let writer = fs::File::create(folder.path().join("other")).unwrap();
+        (&writer).write_all(b"once").unwrap();
+        let mut next = Box::pin(inbox.next());
+        assert!(futures_util::poll!(&mut next).is_pending());
+        fs::rename(folder.path().join("other"), &path).unwrap();
+        assert_eq!(token_of(&next.await), "once");
+        let mut next = Box::pin(inbox.next());
+        drop(writer);
+        assert!(futures_util::poll!(&mut next).is_pending());
+        fs::write(&path, "twice").unwrap();
+        assert_eq!(token_of(&next.await), "twice");
     }
 
     #[tokio::test]

@@ -1,0 +1,203 @@
+//! The queue to the applier: the newest generation, and notices; a failing hook is tried again and holds up nobody.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+
+use super::board::Board;
+use super::pulse::Pulse;
+use super::status::{ApplyStatus, Area, Severity};
+use crate::apply::{self, Notice, Outcome, Report, Request, Route};
+use crate::backoff::Backoff;
+use crate::clock;
+use crate::config::{ApplyMode, Settings};
+use crate::output::manifest::GenerationNumber;
+
+/// How many notices wait at the most; the oldest go first.
+const MOST_NOTICES: usize = 16;
+
+/// How many hooks' time is waited for at the most.
+const MOST_HOOKS: u32 = 32;
+
+/// What the queue needs of others.
+pub struct Surroundings {
+    /// The settings in force.
+    pub settings: watch::Receiver<Rc<Settings>>,
+    /// The configuration file, for an applier that is started as a child.
+    pub config_path: PathBuf,
+    /// Where things are told.
+    pub board: Board,
+    /// Proof of life.
+    pub pulse: Pulse,
+    /// Notices.
+    pub notices: mpsc::UnboundedReceiver<Notice>,
+    /// The generation that is current.
+    pub published: watch::Receiver<Option<GenerationNumber>>,
+    /// The generation that was last applied with success.
+    pub applied: watch::Sender<Option<GenerationNumber>>,
+}
+
+/// Serves the queue until the process ends.
+pub async fn run(mut around: Surroundings) {
+    let mut waiting: VecDeque<Notice> = VecDeque::new();
+    let mut retry: Option<(Timestamp, u32)> = None;
+    loop {
+        let current = *around.published.borrow_and_update();
+        let due = current.filter(|_| *around.applied.borrow() != current);
+        let now = clock::now();
+        let ready = retry.is_none_or(|(at, _)| at <= now);
+        if ready && let Some(request) = next(&waiting, due) {
+            let failures = retry.map_or(0, |(_, failures)| failures);
+            retry = match around.serve(request).await {
+                Served::Succeeded | Served::HookFailed if matches!(request, Request::Notice(_)) => {
+                    // A notice is told once: what failed is reported, and the next event is on its way.
+                    waiting.pop_front();
+                    None
+                }
+                Served::Succeeded => {
+                    around.applied.send_replace(request.generation());
+                    None
+                }
+                Served::HookFailed | Served::Unreachable => {
+                    let cap = around.settings.borrow().apply.retry_cap.get();
+                    let failures = failures.saturating_add(1);
+                    let wait = Backoff::new(Duration::from_secs(10), cap).wait(failures, fastrand::f64(), None);
+                    Some((clock::after(clock::now(), wait), failures))
+                }
+            };
+            continue;
+        }
+        around.pulse.idle();
+        let sleep = async {
+            match retry {
+                Some((at, _)) => clock::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(notice) = around.notices.recv() => {
+                if !waiting.contains(&notice) {
+                    waiting.push_back(notice);
+                }
+                if waiting.len() > MOST_NOTICES {
+                    waiting.pop_front();
+                }
+            }
+            changed = around.published.changed() => {
+                // Another generation deserves a try of its own.
+                if changed.is_ok() { retry = None; }
+            }
+            changed = around.settings.changed() => {
+                if changed.is_ok() { retry = None; }
+            }
+            () = sleep => {}
+        }
+    }
+}
+
+fn next(waiting: &VecDeque<Notice>, due: Option<GenerationNumber>) -> Option<Request> {
+    waiting.front().map(|notice| Request::Notice(*notice)).or(due.map(Request::ConfigChanged))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Served {
+    Succeeded,
+    HookFailed,
+    Unreachable,
+}
+
+impl Surroundings {
+    fn route(&self, settings: &Settings) -> Option<Route> {
+        match settings.apply.mode {
+            ApplyMode::Off => None,
+            ApplyMode::Socket => Some(Route::Socket(settings.apply.socket.clone())),
+            ApplyMode::Inline => Some(Route::Inline {
+                program: "/proc/self/exe".into(),
+                arguments: vec!["apply".into(), "--stdio".into(), "--config".into(), self.config_path.clone().into()],
+            }),
+        }
+    }
+
+    async fn serve(&mut self, request: Request) -> Served {
+        let settings = self.settings.borrow().clone();
+        let Some(route) = self.route(&settings) else {
+            self.board.solved(Area::Apply);
+            return Served::Succeeded;
+        };
+        let limit = (settings.hooks.timeout.get() + settings.hooks.grace.get()) * MOST_HOOKS + Duration::from_secs(60);
+        self.pulse.within(limit);
+        match apply::request(&route, &request, limit).await {
+            Ok(report) => self.tell(request, report),
+            Err(error) => {
+                self.board.problem(
+                    Area::Apply,
+                    Severity::Transient,
+                    format!("Hooks for {} were not run: {error}", request.event()),
+                    "The agent tries again by itself; `systemctl status runtime-agent-apply.socket` may tell more.",
+                );
+                Served::Unreachable
+            }
+        }
+    }
+
+    fn tell(&self, request: Request, report: Report) -> Served {
+        let event = request.event();
+        let Report { hooks, skipped, outcome } = report;
+        for hook in &hooks {
+            let generation = request.generation().map(tracing::field::display);
+            if hook.outcome.is_success() {
+                tracing::info!(
+                    hook = hook.name,
+                    event = event.as_str(),
+                    generation,
+                    "hook {} ran for {event} in {} ms",
+                    hook.name,
+                    hook.milliseconds
+                );
+            } else {
+                tracing::warn!(
+                    hook = hook.name,
+                    event = event.as_str(),
+                    generation,
+                    "hook {} for {event}: {}",
+                    hook.name,
+                    hook.outcome
+                );
+            }
+        }
+        let served = match &outcome {
+            Outcome::Done => {
+                self.board.solved(Area::Apply);
+                Served::Succeeded
+            }
+            Outcome::Failed { message } | Outcome::Refused { message, .. } => {
+                let next = match request {
+                    Request::ConfigChanged(_) => "It is run again by itself, less and less often, until it works.",
+                    Request::Notice(_) => "It is run again at the next such event.",
+                };
+                self.board.problem(
+                    Area::Apply,
+                    Severity::ActionNeeded,
+                    format!("Hooks for {event} did not all work: {message}"),
+                    format!("{next} The hook's own words are in `journalctl -u runtime-agent-apply`."),
+                );
+                Served::HookFailed
+            }
+        };
+        self.board.update(|status| {
+            status.apply = Some(ApplyStatus {
+                event: event.as_str().to_owned(),
+                generation: request.generation(),
+                at: clock::now(),
+                succeeded: served == Served::Succeeded,
+                hooks,
+                skipped,
+            });
+        });
+        served
+    }
+}

@@ -1,0 +1,69 @@
+//! The board that every part of the daemon writes on, and that systemd, the journal and the control socket read.
+
+use std::rc::Rc;
+
+use jiff::tz::TimeZone;
+use tokio::sync::watch;
+
+use super::status::{Area, Problem, Severity, Status};
+use crate::clock;
+
+/// A handle to the board.
+#[derive(Debug, Clone)]
+pub struct Board {
+    status: Rc<watch::Sender<Status>>,
+    zone: TimeZone,
+}
+
+impl Board {
+    /// A new board.
+    pub fn new(status: Status) -> Self {
+        Self { status: Rc::new(watch::Sender::new(status)), zone: TimeZone::system() }
+    }
+
+    /// Follows the board.
+    pub fn subscribe(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Changes what stands on the board.
+    pub fn update(&self, change: impl FnOnce(&mut Status)) {
+        self.status.send_modify(|status| {
+            change(status);
+            status.revision += 1;
+            status.conclude(&self.zone);
+        });
+    }
+
+    /// Reads a part of it.
+    pub fn read<T>(&self, part: impl FnOnce(&Status) -> T) -> T {
+        part(&self.status.borrow())
+    }
+
+    /// Puts up a problem. The journal tells of it once, not at every repetition.
+    pub fn problem(&self, area: Area, severity: Severity, what: impl Into<String>, remedy: impl Into<String>) {
+        let (what, remedy) = (what.into(), remedy.into());
+        let known = self.read(|status| status.problems.get(&area).cloned());
+        let repeated = known.as_ref().is_some_and(|known| known.what == what && known.severity == severity);
+        let since = known.map_or_else(clock::now, |known| known.since);
+        if !repeated {
+            match severity {
+                Severity::ActionNeeded => tracing::error!(area = area.as_str(), "{what} {remedy}"),
+                Severity::Transient => tracing::warn!(area = area.as_str(), "{what} {remedy}"),
+            }
+        }
+        self.update(|status| {
+            status.problems.insert(area, Problem { what, remedy, severity, since });
+        });
+    }
+
+    /// Takes a problem down, if there was one.
+    pub fn solved(&self, area: Area) {
+        if self.read(|status| status.problems.contains_key(&area)) {
+            tracing::info!(area = area.as_str(), "the problem with {} is over", area.as_str());
+            self.update(|status| {
+                status.problems.remove(&area);
+            });
+        }
+    }
+}

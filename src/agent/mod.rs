@@ -1,0 +1,14 @@
+//! The daemon: two loops that do not stop each other, a queue of applies, and a board that tells how things are.
+
+mod applying;
+mod board;
+mod configuration;
+mod link;
+mod pulse;
+mod run;
+pub mod status;
+mod trust;
+
+pub use configuration::SyncOrder;
+pub use run::{RunError, run};
+pub use trust::Order as TrustOrder;

@@ -1,0 +1,267 @@
+//! Puts the daemon together, and ends it.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use super::applying;
+use super::board::Board;
+use super::configuration::{self, ConfigurationLoop};
+use super::pulse::{self, Pulse};
+use super::status::{Area, Severity, Status};
+use super::trust::{self, TrustLoop};
+use crate::clock;
+use crate::config::{self, Settings};
+use crate::control;
+use crate::disk::{self, DiskError, LockError, StateLock};
+use crate::identity::{IdentityError, IdentityStore};
+use crate::output::{DigestKey, DigestKeyError, OutputError, Store};
+use crate::pairing::PairingFiles;
+use crate::token::Inbox;
+
+/// Why the daemon cannot run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A directory.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Somebody else is at work.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The identities.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The generations.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The key of the generations.
+    #[error(transparent)]
+    DigestKey(#[from] DigestKeyError),
+    /// The control socket.
+    #[error("cannot listen on the control socket {path}: {source}")]
+    Control {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Signals.
+    #[error("cannot wait for signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+/// When it cannot begin.
+pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunError> {
+    harden();
+    let paths = settings.paths.clone();
+    disk::ensure_folder(&paths.state, 0o755)?;
+    disk::ensure_folder(&paths.runtime, 0o755)?;
+    let _lock = StateLock::take(&paths.state)?;
+    disk::sweep(&paths.state)?;
+    let identities = IdentityStore::open(&paths.state)?;
+    let key = DigestKey::load_or_create(&paths.state.join("digest.key"))?;
+    let store = Store::open(&paths.config(), key, settings.output.keep_generations.into())?;
+    let control_path = paths.control();
+    let listener =
+        control::bind(&control_path).map_err(|source| RunError::Control { path: control_path.clone(), source })?;
+    let mut signals = Signals::new().map_err(RunError::Signals)?;
+
+    let board = Board::new(Status::new(paths.token().display().to_string(), clock::now()));
+    let (settings_sender, settings) = watch::channel(Rc::new(settings));
+    let (identity_sender, identity) = watch::channel(None);
+    let (published_sender, published) = watch::channel(None);
+    let (applied_sender, applied) = watch::channel(None);
+    let (notice_sender, notices) = mpsc::unbounded_channel();
+    let (arrival_sender, arrivals) = mpsc::channel(1);
+    let (sync_sender, sync_orders) = mpsc::channel(8);
+    let (trust_sender, trust_orders) = mpsc::channel(8);
+    let pulses = [("identity", Pulse::new()), ("configuration", Pulse::new()), ("apply", Pulse::new())];
+    let [(_, trust_pulse), (_, configuration_pulse), (_, apply_pulse)] = pulses.clone();
+
+    let handles = control::Handles { status: board.subscribe(), sync: sync_sender.clone(), trust: trust_sender };
+    let configuration = ConfigurationLoop::new(
+        configuration::Surroundings {
+            settings: settings.clone(),
+            board: board.clone(),
+            pulse: configuration_pulse,
+            identity,
+            orders: sync_orders,
+            published: published_sender,
+            applied,
+        },
+        store,
+    );
+    let trust = TrustLoop::new(
+        trust::Surroundings {
+            settings: settings.clone(),
+            board: board.clone(),
+            pulse: trust_pulse,
+            arrivals,
+            orders: trust_orders,
+            identity: identity_sender,
+            notices: notice_sender,
+        },
+        identities,
+        PairingFiles::new(&paths.state),
+    );
+    let applying = applying::run(applying::Surroundings {
+        settings,
+        config_path: config_path.clone(),
+        board: board.clone(),
+        pulse: apply_pulse,
+        notices,
+        published,
+        applied: applied_sender,
+    });
+    let inbox = async move {
+        let mut inbox = Inbox::new(&paths.pairing, "token");
+        while arrival_sender.send(inbox.next().await).await.is_ok() {}
+    };
+    let reloads = async {
+        loop {
+            match signals.next().await {
+                Told::End(name) => break name,
+                Told::Reload => reload(&config_path, &settings_sender, &board),
+                Told::Sync => {
+                    // Nobody waits for the answer; it is in the journal.
+                    let (sender, _) = tokio::sync::oneshot::channel();
+                    let _ = sync_sender.try_send(sender);
+                }
+            }
+        }
+    };
+
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %config_path.display(), "runtime-agent has started");
+    // Waiting for a token is a healthy state: the agent is ready before it is paired.
+    notify(&[NotifyState::Ready]);
+    let ended_by = tokio::select! {
+        name = reloads => name,
+        _ = async { tokio::join!(
+            trust.run(),
+            configuration.run(),
+            applying,
+            inbox,
+            control::serve(listener, handles),
+            headline(board.subscribe()),
+            pulse::feed(pulses.to_vec()),
+        ) } => unreachable!("the loops do not end by themselves"),
+    };
+    notify(&[NotifyState::Stopping, NotifyState::Status("ending")]);
+    tracing::info!("runtime-agent ends on {ended_by}");
+    // A socket that nobody listens on would only confuse.
+    let _ = std::fs::remove_file(&control_path);
+    Ok(())
+}
+
+/// What was asked by a signal.
+enum Told {
+    End(&'static str),
+    Reload,
+    Sync,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::End("SIGTERM"),
+            _ = self.interrupt.recv() => Told::End("SIGINT"),
+            _ = self.hangup.recv() => Told::Reload,
+            _ = self.user.recv() => Told::Sync,
+        }
+    }
+}
+
+/// Key and tokens are in this memory: it is not dumped, and no other process of this user may look into it.
+fn harden() {
+    let dumpable = nix::sys::prctl::set_dumpable(false);
+    let limit = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
+    for failed in [dumpable.err(), limit.err()].into_iter().flatten() {
+        tracing::warn!("core dumps cannot be turned off: {failed}");
+    }
+    // Modes are set exactly where they matter; this is for folders, and for sockets before they get theirs.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+}
+
+/// Reads the configuration again, and puts it to use whole or not at all.
+fn reload(path: &Path, settings: &watch::Sender<Rc<Settings>>, board: &Board) {
+    let monotonic = NotifyState::monotonic_usec_now();
+    match &monotonic {
+        Ok(monotonic) => notify(&[NotifyState::Reloading, monotonic.clone()]),
+        Err(_) => notify(&[NotifyState::Reloading]),
+    }
+    match config::load(path) {
+        Ok(mut new) => {
+            let old = settings.borrow().clone();
+            // These are in use since the start, as locks, sockets and watches.
+            let fixed = new.paths != old.paths
+                || new.log != old.log
+                || new.apply.state != old.apply.state
+                || new.output != old.output;
+            new.paths = old.paths.clone();
+            new.log = old.log.clone();
+            new.apply.state = old.apply.state.clone();
+            new.output = old.output.clone();
+            settings.send_replace(Rc::new(new));
+            board.solved(Area::Configuration);
+            if fixed {
+                tracing::warn!(
+                    "the configuration is in force, except for changes in [paths], [output], [log] and apply.state: \
+                     those take `systemctl restart runtime-agent`"
+                );
+            } else {
+                tracing::info!("the configuration was read again and is in force");
+            }
+        }
+        Err(error) => board.problem(
+            Area::Configuration,
+            Severity::ActionNeeded,
+            format!("The new configuration is refused: {error}"),
+            "The old one stays in force. Mend the file (`runtime-agent check` shows the place) and reload again.",
+        ),
+    }
+    notify(&[NotifyState::Ready]);
+}
+
+/// Keeps systemd's status line up to date.
+async fn headline(mut status: watch::Receiver<Status>) {
+    let mut shown = String::new();
+    loop {
+        // systemd takes one line; a newline would begin another field of the message.
+        let line = status.borrow_and_update().headline.replace(['\n', '\r'], " ");
+        if line != shown {
+            notify(&[NotifyState::Status(&line)]);
+            shown = line;
+        }
+        if status.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(states);
+}

@@ -1,0 +1,349 @@
+//! How things are: what `runtime-agent status` shows, and the one line that systemd shows.
+//!
+//! The JSON form is an interface: fields are added, not changed, under one `version`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::apply::{HookReport, Skipped};
+use crate::ids::{RuntimeId, TenantId};
+use crate::output::manifest::GenerationNumber;
+use crate::pairing::TokenOutcome;
+
+/// The version of the JSON form.
+pub const STATUS_VERSION: u32 = 1;
+
+/// How things are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// [`STATUS_VERSION`].
+    pub version: u32,
+    /// Counts changes of this value; a reader can wait for the next one.
+    pub revision: u64,
+    /// Which program this is.
+    pub agent: Agent,
+    /// In one word.
+    pub state: State,
+    /// In one line.
+    pub headline: String,
+    /// The identity in use.
+    pub identity: Option<IdentityStatus>,
+    /// What is being done about pairing or renewal, if anything is.
+    pub endeavour: Option<String>,
+    /// What became of the last token.
+    pub token: Option<TokenOutcome>,
+    /// Polling the plane.
+    pub sync: SyncStatus,
+    /// The files that are published.
+    pub output: Option<OutputStatus>,
+    /// Hooks.
+    pub apply: Option<ApplyStatus>,
+    /// What is wrong, by area.
+    pub problems: BTreeMap<Area, Problem>,
+    /// Where tokens are dropped.
+    pub token_path: String,
+}
+
+/// Which program this is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it was started.
+    pub started_at: Timestamp,
+}
+
+/// How things are, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// There is no identity, and no token to get one with.
+    Unpaired,
+    /// A token is being used.
+    Pairing,
+    /// There is a valid identity, and nothing is wrong.
+    Healthy,
+    /// There is a valid identity, something is wrong, and the agent goes on by itself.
+    Degraded,
+    /// A person is needed.
+    ActionNeeded,
+}
+
+impl State {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unpaired => "unpaired",
+            Self::Pairing => "pairing",
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::ActionNeeded => "action-needed",
+        }
+    }
+}
+
+/// The identity in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityStatus {
+    /// This runtime.
+    pub runtime: Option<RuntimeId>,
+    /// Its tenant, where one is named in requests.
+    pub tenant: Option<TenantId>,
+    /// The Director's host.
+    pub plane: String,
+    /// The certificate's subject.
+    pub subject: String,
+    /// The certificate's SHA-256.
+    pub fingerprint: String,
+    /// From when on the certificate is valid.
+    pub not_before: Timestamp,
+    /// Until when the certificate is valid.
+    pub not_after: Timestamp,
+    /// When it is going to be renewed.
+    pub renewal_at: Timestamp,
+}
+
+/// Polling the plane.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// When the plane last gave a complete answer.
+    pub last_success: Option<Timestamp>,
+    /// When it was last asked.
+    pub last_try: Option<Timestamp>,
+    /// When it is going to be asked.
+    pub next: Option<Timestamp>,
+    /// How many times in a row it gave none.
+    pub failures: u32,
+}
+
+/// The files that are published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputStatus {
+    /// The generation's number.
+    pub generation: GenerationNumber,
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// Where it is.
+    pub path: String,
+    /// How many applications are in it.
+    pub applications: usize,
+    /// How many bundles they have.
+    pub bundles: u64,
+}
+
+/// What the applier last said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApplyStatus {
+    /// The event that hooks were run for.
+    pub event: String,
+    /// The generation that they were run for, if any.
+    pub generation: Option<GenerationNumber>,
+    /// When.
+    pub at: Timestamp,
+    /// Whether all went well.
+    pub succeeded: bool,
+    /// Each hook that was run.
+    pub hooks: Vec<HookReport>,
+    /// Each file that was not run.
+    pub skipped: Vec<Skipped>,
+}
+
+/// What a problem is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Area {
+    /// Getting an identity.
+    Pairing,
+    /// Keeping it.
+    Renewal,
+    /// The certificate's validity.
+    Certificate,
+    /// Asking the plane.
+    Sync,
+    /// Writing files.
+    Output,
+    /// Running hooks.
+    Apply,
+    /// Reporting back.
+    Report,
+    /// The configuration file.
+    Configuration,
+}
+
+impl Area {
+    /// A bounded word for log fields.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pairing => "pairing",
+            Self::Renewal => "renewal",
+            Self::Certificate => "certificate",
+            Self::Sync => "sync",
+            Self::Output => "output",
+            Self::Apply => "apply",
+            Self::Report => "report",
+            Self::Configuration => "configuration",
+        }
+    }
+}
+
+/// Who has to act on a problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The agent goes on by itself.
+    Transient,
+    /// A person is needed.
+    ActionNeeded,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What failed and why.
+    pub what: String,
+    /// What the agent does next, and what a person can do.
+    pub remedy: String,
+    /// Who has to act.
+    pub severity: Severity,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl Status {
+    /// At the start of the program.
+    pub fn new(token_path: String, now: Timestamp) -> Self {
+        let mut status = Self {
+            version: STATUS_VERSION,
+            revision: 0,
+            agent: Agent { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), started_at: now },
+            state: State::Unpaired,
+            headline: String::new(),
+            identity: None,
+            endeavour: None,
+            token: None,
+            sync: SyncStatus::default(),
+            output: None,
+            apply: None,
+            problems: BTreeMap::new(),
+            token_path,
+        };
+        status.conclude(&TimeZone::UTC);
+        status
+    }
+
+    /// Derives state and headline from the rest.
+    pub fn conclude(&mut self, zone: &TimeZone) {
+        self.state = self.judge();
+        self.headline = self.summarise(zone);
+    }
+
+    fn judge(&self) -> State {
+        let mut severities = self.problems.values().map(|problem| problem.severity);
+        match &self.identity {
+            _ if severities.any(|severity| severity == Severity::ActionNeeded) => State::ActionNeeded,
+            None if self.endeavour.is_some() => State::Pairing,
+            None => State::Unpaired,
+            Some(_) if self.problems.is_empty() => State::Healthy,
+            Some(_) => State::Degraded,
+        }
+    }
+
+    fn summarise(&self, zone: &TimeZone) -> String {
+        let mut line = String::new();
+        match &self.identity {
+            Some(identity) => {
+                let _ = write!(line, "paired with {}", identity.plane);
+                if let Some(output) = &self.output {
+                    let plural = if output.applications == 1 { "" } else { "s" };
+                    let _ = write!(line, "; {} application{plural}", output.applications);
+                }
+                match self.sync.last_success {
+                    Some(at) => {
+                        let _ = write!(line, "; synchronised {}", clock_face(at, zone));
+                    }
+                    None => line.push_str("; not synchronised yet"),
+                }
+                let until = identity.not_after.to_zoned(zone.clone()).strftime("%F");
+                let _ = write!(line, "; certificate until {until}");
+            }
+            None if self.endeavour.is_none() => {
+                let _ = write!(line, "not paired; waiting for a token in {}", self.token_path);
+            }
+            None => line.push_str("pairing"),
+        }
+        if let Some(endeavour) = &self.endeavour {
+            let _ = write!(line, "; {endeavour}");
+        }
+        // A problem that needs a person comes before one that does not.
+        let worst = self.problems.values().max_by_key(|problem| problem.severity == Severity::ActionNeeded);
+        if let Some(problem) = worst {
+            let _ = write!(line, "; PROBLEM: {} {}", problem.what, problem.remedy);
+        }
+        line
+    }
+}
+
+/// The time of day, with the date where it is not today's business: kept simple, always both once a day has passed.
+fn clock_face(at: Timestamp, zone: &TimeZone) -> String {
+    let age = Timestamp::now().duration_since(at).as_hours();
+    let form = if (0..20).contains(&age) { "%H:%M" } else { "%F %H:%M" };
+    at.to_zoned(zone.clone()).strftime(form).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> IdentityStatus {
+        let at = |text: &str| text.parse().unwrap();
+        IdentityStatus {
+            runtime: None,
+            tenant: None,
+            plane: "director.example.com".into(),
+            subject: "CN=x".into(),
+            fingerprint: "00".into(),
+            not_before: at("2026-11-22T00:00:00Z"),
+            not_after: at("2027-02-20T00:00:00Z"),
+            renewal_at: at("2027-01-20T00:00:00Z"),
+        }
+    }
+
+    #[test]
+    fn the_headline_is_one_that_a_person_understands() {
+        let mut status = Status::new("/etc/runtime-agent/pairing/token".into(), Timestamp::now());
+        assert_eq!(status.headline, "not paired; waiting for a token in /etc/runtime-agent/pairing/token");
+        status.identity = Some(identity());
+        status.conclude(&TimeZone::UTC);
+        assert_eq!(status.state, State::Healthy);
+        assert_eq!(
+            status.headline,
+            "paired with director.example.com; not synchronised yet; certificate until 2027-02-20"
+        );
+    }
+
+    #[test]
+    fn a_problem_that_needs_a_person_comes_first() {
+        let mut status = Status::new("/x".into(), Timestamp::now());
+        status.identity = Some(identity());
+        let problem = |what: &str, severity| Problem {
+            what: what.into(),
+            remedy: "Do.".into(),
+            severity,
+            since: Timestamp::UNIX_EPOCH,
+        };
+        status.problems.insert(Area::Pairing, problem("Needs you.", Severity::ActionNeeded));
+        status.problems.insert(Area::Sync, problem("Passing.", Severity::Transient));
+        status.conclude(&TimeZone::UTC);
+        assert_eq!(status.state, State::ActionNeeded);
+        assert!(status.headline.ends_with("PROBLEM: Needs you. Do."), "{}", status.headline);
+        status.problems.remove(&Area::Pairing);
+        status.conclude(&TimeZone::UTC);
+        assert_eq!(status.state, State::Degraded);
+    }
+}

@@ -1,0 +1,175 @@
+//! Whose files the applier lets decide what it runs: those that nobody but root and its own user can change.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use nix::unistd::Uid;
+
+/// How many symbolic links one path may lead through; as many as the kernel follows.
+const MOST_LINKS: usize = 40;
+
+/// The users that are trusted: root, and the one that the applier runs as.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trusted {
+    own: u32,
+}
+
+/// Why something is not trusted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Untrusted {
+    /// It belongs to somebody else.
+    #[error("{path} belongs to the user {uid}; give it to root (`chown root`)")]
+    Owner { path: PathBuf, uid: u32 },
+    /// Others can change it, or what is in it.
+    #[error("{path} can be written by {who}; take that away (`chmod go-w`)")]
+    Writable { path: PathBuf, who: &'static str },
+    /// It cannot be looked at.
+    #[error("{path} cannot be looked at: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+impl Untrusted {
+    fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+}
+
+impl Trusted {
+    /// Those that the present process trusts.
+    pub(super) fn of_this_process() -> Self {
+        Self { own: Uid::effective().as_raw() }
+    }
+
+    /// Follows `path` to the end, through symbolic links as well, and checks every folder and every link on the way,
+    /// so that nobody else can lead the result elsewhere, later on. What is at the end is not checked, but for its
+    /// owner.
+    ///
+    /// A folder that everybody can write is passed where its sticky bit keeps others from replacing what they do not
+    /// own (`/tmp`).
+    pub(super) fn resolve(self, path: &Path) -> Result<PathBuf, Untrusted> {
+        let path = std::path::absolute(path).map_err(|source| Untrusted::io(path, source))?;
+        let mut ahead = steps(&path);
+        let mut real = PathBuf::from("/");
+        let mut links = 0;
+        self.check_passage(&real)?;
+        while let Some(step) = ahead.pop() {
+            if step == ".." {
+                real.pop();
+                continue;
+            }
+            let next = real.join(&step);
+            let metadata = fs::symlink_metadata(&next).map_err(|source| Untrusted::io(&next, source))?;
+            self.check_owner(&next, &metadata)?;
+            if metadata.is_symlink() {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(Untrusted::io(&path, nix::errno::Errno::ELOOP.into()));
+                }
+                let target = fs::read_link(&next).map_err(|source| Untrusted::io(&next, source))?;
+                if target.is_absolute() {
+                    real = PathBuf::from("/");
+                }
+                ahead.extend(steps(&target));
+                continue;
+            }
+            if !ahead.is_empty() {
+                self.check_passage(&next)?;
+            }
+            real = next;
+        }
+        Ok(real)
+    }
+
+    /// Whether the thing belongs to a trusted user and nobody else can write it.
+    pub(super) fn check(self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
+        self.check_owner(path, metadata)?;
+        let who = match metadata.mode() & 0o022 {
+            0 => return Ok(()),
+            0o020 => "its group",
+            _ => "everybody",
+        };
+        Err(Untrusted::Writable { path: path.to_owned(), who })
+    }
+
+    /// Whether nobody else can put anything into the folder, or take anything out.
+    pub(super) fn check_folder(self, folder: &Path) -> Result<(), Untrusted> {
+        let metadata = fs::symlink_metadata(folder).map_err(|source| Untrusted::io(folder, source))?;
+        self.check(folder, &metadata)
+    }
+
+    fn check_owner(self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
+        let uid = metadata.uid();
+        if uid == 0 || uid == self.own { Ok(()) } else { Err(Untrusted::Owner { path: path.to_owned(), uid }) }
+    }
+
+    fn check_passage(self, folder: &Path) -> Result<(), Untrusted> {
+        let metadata = fs::symlink_metadata(folder).map_err(|source| Untrusted::io(folder, source))?;
+        let sticky = metadata.mode() & 0o1000 != 0;
+        if sticky { self.check_owner(folder, &metadata) } else { self.check(folder, &metadata) }
+    }
+}
+
+/// The parts of a path, the last one first.
+fn steps(path: &Path) -> Vec<OsString> {
+    let step = |component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsStr::new("..").to_owned()),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    };
+    let mut steps: Vec<_> = path.components().filter_map(step).collect();
+    steps.reverse();
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_path_is_followed_through_links_only_where_nobody_else_can_turn_them() {
+        let root = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(root.path()).map(|path| (root, path)).unwrap();
+        let (safe, open) = (root.1.join("safe"), root.1.join("open"));
+        for folder in [&safe, &open] {
+            fs::create_dir(folder).unwrap();
+        }
+        mode(&safe, 0o755);
+        mode(&open, 0o777);
+        fs::write(safe.join("file"), "").unwrap();
+        symlink("../safe/./file", safe.join("link")).unwrap();
+        symlink(open.join("turn"), safe.join("through-open")).unwrap();
+        symlink(safe.join("file"), open.join("turn")).unwrap();
+        symlink("loop", safe.join("loop")).unwrap();
+
+        let trusted = Trusted::of_this_process();
+        assert_eq!(trusted.resolve(&safe.join("link")).unwrap(), safe.join("file"));
+        assert!(matches!(trusted.resolve(&safe.join("through-open")), Err(Untrusted::Writable { .. })));
+        assert!(matches!(trusted.resolve(&safe.join("loop")), Err(Untrusted::Io { .. })));
+        assert!(matches!(trusted.resolve(&safe.join("absent")), Err(Untrusted::Io { .. })));
+        mode(&open, 0o1777);
+        assert_eq!(trusted.resolve(&safe.join("through-open")).unwrap(), safe.join("file"));
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_not_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = fs::canonicalize(folder.path()).unwrap();
+        let own = fs::metadata(&path).unwrap().uid();
+        let somebody_else = Trusted { own: own + 1 };
+        if own == 0 {
+            assert!(somebody_else.resolve(&path).is_ok(), "root is always trusted");
+        } else {
+            assert!(matches!(somebody_else.resolve(&path), Err(Untrusted::Owner { .. })));
+        }
+    }
+}

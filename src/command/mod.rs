@@ -1,0 +1,107 @@
+//! What each subcommand does, and with which exit status it ends.
+
+mod apply;
+mod check;
+mod pair;
+mod run;
+mod status;
+
+use std::fmt::Display;
+use std::future::Future;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::cli::{Cli, Command};
+use crate::config::{self, Settings};
+use crate::control::{Answer, Client, ControlError};
+
+/// Exit statuses that scripts may rely on; 0 is success, and 2 a wrong command line.
+pub mod exit {
+    /// It failed.
+    pub const FAILED: u8 = 1;
+    /// The host is not paired, and waits for a token.
+    pub const UNPAIRED: u8 = 3;
+    /// Something is wrong, and the agent goes on by itself.
+    pub const DEGRADED: u8 = 4;
+    /// A person is needed; or, from `pair`, the token was refused.
+    pub const ACTION_NEEDED: u8 = 5;
+    /// The agent does not run.
+    pub const NOT_RUNNING: u8 = 6;
+    /// The configuration is not valid: `EX_CONFIG` of sysexits.h, which systemd shows by that name.
+    pub const CONFIG: u8 = 78;
+}
+
+/// Executes a command.
+pub fn execute(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Run(config) => with_settings(&config.path, |settings| run::execute(settings, &config.path)),
+        Command::Apply { config, stdio } => with_settings(&config.path, |settings| apply::execute(&settings, stdio)),
+        Command::Check { file } => check::execute(&file),
+        Command::Status { config, json } => with_settings(&config.path, |settings| status::execute(&settings, json)),
+        Command::Pair { config, token_file, timeout } => {
+            with_settings(&config.path, |settings| pair::execute(&settings, &token_file, timeout))
+        }
+        Command::Sync(config) => {
+            with_settings(&config.path, |settings| order(&settings, async |client| client.sync().await))
+        }
+        Command::Renew(config) => {
+            with_settings(&config.path, |settings| order(&settings, async |client| client.renew().await))
+        }
+    }
+}
+
+fn with_settings(path: &Path, command: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
+    match config::load(path) {
+        Ok(settings) => command(settings),
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(exit::CONFIG)
+        }
+    }
+}
+
+/// Runs a future on a runtime of one thread, and leaves what still works in the background behind.
+fn on_runtime<T>(future: impl Future<Output = T>) -> Result<T, ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build().map_err(
+        |error| {
+            complain(&format_args!("cannot begin: {error}"));
+            ExitCode::from(exit::FAILED)
+        },
+    )?;
+    let result = runtime.block_on(future);
+    // Making a large key cannot be interrupted, and need not be waited for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(result)
+}
+
+fn order(settings: &Settings, order: impl AsyncFnOnce(&Client) -> Result<Answer, ControlError>) -> ExitCode {
+    let conversation = async {
+        let client = Client::new(&settings.paths.control())?;
+        order(&client).await
+    };
+    match on_runtime(conversation) {
+        Ok(Ok(Answer { done: true, message })) => {
+            println!("{message}");
+            ExitCode::SUCCESS
+        }
+        Ok(Ok(Answer { done: false, message })) => {
+            complain(&message);
+            ExitCode::from(exit::FAILED)
+        }
+        Ok(Err(error)) => no_conversation(&error),
+        Err(code) => code,
+    }
+}
+
+fn no_conversation(error: &ControlError) -> ExitCode {
+    complain(error);
+    ExitCode::from(match error {
+        ControlError::NotRunning(_) => exit::NOT_RUNNING,
+        ControlError::Forbidden(_) | ControlError::Failed { .. } => exit::FAILED,
+    })
+}
+
+fn complain(error: &dyn Display) {
+    eprintln!("runtime-agent: {error}");
+}

@@ -1,0 +1,104 @@
+//! `runtime-agent pair`: puts a token where the agent looks for it, and waits for what comes of it.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::{complain, exit, no_conversation, on_runtime};
+use crate::config::Settings;
+use crate::control::{Client, ControlError};
+use crate::disk::{self, Owner};
+use crate::pairing::Verdict;
+use crate::token::{self, MAX_TOKEN_FILE};
+
+pub(super) fn execute(settings: &Settings, file: &Path, limit: Duration) -> ExitCode {
+    match place(settings, file) {
+        Ok(fingerprint) => match on_runtime(tokio_limit(limit, wait(settings, &fingerprint))) {
+            Ok(Some(Ok(code))) => code,
+            Ok(Some(Err(error))) => {
+                eprintln!(
+                    "The token lies in {} and is used as soon as the agent runs.",
+                    settings.paths.token().display()
+                );
+                no_conversation(&error)
+            }
+            Ok(None) => {
+                complain(&"the time is over, and the agent is still at it; `runtime-agent status` tells more");
+                ExitCode::from(exit::FAILED)
+            }
+            Err(code) => code,
+        },
+        Err(sentence) => {
+            complain(&sentence);
+            ExitCode::from(exit::FAILED)
+        }
+    }
+}
+
+async fn tokio_limit<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, future).await.ok()
+}
+
+/// Puts the token into the folder, whole, for the agent's user to read. Returns its fingerprint.
+fn place(settings: &Settings, file: &Path) -> Result<String, String> {
+    let content = read(file).map_err(|error| format!("cannot read the token from {}: {error}", file.display()))?;
+    if content.len() as u64 > MAX_TOKEN_FILE {
+        return Err("what was given is larger than 64 KiB, which no token is; nothing was done".into());
+    }
+    let token = token::parse(&content)
+        .map_err(|error| format!("what was given cannot be used as a token: {error}; nothing was done"))?;
+    let path = settings.paths.token();
+    // As root, the token is given to whom the state belongs: the agent's user. Anybody else can only be that user.
+    let owner = match fs::metadata(&settings.paths.state) {
+        Ok(state) if nix::unistd::geteuid().is_root() => Owner::Other { user: state.uid(), group: state.gid() },
+        _ => Owner::Own,
+    };
+    disk::write_for(&path, 0o600, owner, &content)
+        .map_err(|error| format!("{error}; run the command as root, or as the agent's user"))?;
+    Ok(token.fingerprint())
+}
+
+fn read(file: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut content = Zeroizing::new(Vec::new());
+    let limit = MAX_TOKEN_FILE + 1;
+    if file == Path::new("-") {
+        io::stdin().lock().take(limit).read_to_end(&mut content)?;
+    } else {
+        fs::File::open(file)?.take(limit).read_to_end(&mut content)?;
+    }
+    Ok(content)
+}
+
+/// Shows progress until the token has come to an end.
+async fn wait(settings: &Settings, fingerprint: &str) -> Result<ExitCode, ControlError> {
+    let client = Client::new(&settings.paths.control())?;
+    let mut status = client.status(None).await?;
+    let mut shown = None;
+    loop {
+        let ours = status.token.as_ref().filter(|token| token.fingerprint.as_deref() == Some(fingerprint));
+        match ours.map(|token| (token.verdict, &token.detail)) {
+            Some((Verdict::Paired, _)) => {
+                println!("{}", status.headline);
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some((Verdict::Refused, detail)) => {
+                complain(detail);
+                return Ok(ExitCode::from(exit::ACTION_NEEDED));
+            }
+            Some((Verdict::InUse, _)) | None => {
+                if status.endeavour != shown {
+                    if let Some(endeavour) = &status.endeavour {
+                        println!("{endeavour} …");
+                    }
+                    shown.clone_from(&status.endeavour);
+                }
+            }
+        }
+        status = client.status(Some(status.revision)).await?;
+    }
+}

@@ -1,0 +1,114 @@
+//! The commands' side of the control socket.
+
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Answer;
+use crate::agent::status::Status;
+
+/// The longest that the daemon may take for an answer; a poll of a large landscape takes minutes.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// A connection to the daemon.
+#[derive(Debug)]
+pub struct Client {
+    client: reqwest::Client,
+    socket: PathBuf,
+}
+
+/// Why the daemon cannot be spoken to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// It does not run, or has another socket.
+    #[error(
+        "the agent does not run (nothing listens on {0}); start it with `systemctl start runtime-agent`, and see \
+         `journalctl -u runtime-agent` if it does not stay up"
+    )]
+    NotRunning(PathBuf),
+    /// The socket is not for this user.
+    #[error("{0} is not for this user; run the command as root, or as a member of the group that owns the socket")]
+    Forbidden(PathBuf),
+    /// The conversation failed.
+    #[error("the agent did not answer as it should on {socket}: {why}")]
+    Failed {
+        /// The socket.
+        socket: PathBuf,
+        /// What happened.
+        why: String,
+    },
+}
+
+impl Client {
+    /// Speaks over `socket`.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn new(socket: &Path) -> Result<Self, ControlError> {
+        let client = reqwest::Client::builder()
+            .unix_socket(socket.to_owned())
+            // No server's certificate is ever looked at here, so the system's trust store need not be read.
+            .tls_certs_only([])
+            .no_proxy()
+            .timeout(LONGEST)
+            .build()
+            .map_err(|error| ControlError::Failed { socket: socket.to_owned(), why: error.to_string() })?;
+        Ok(Self { client, socket: socket.to_owned() })
+    }
+
+    /// How things are; with `after`, as soon as the revision is another one, or in half a minute.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub async fn status(&self, after: Option<u64>) -> Result<Status, ControlError> {
+        let url = after.map_or_else(
+            || "http://control/v1/status".to_owned(),
+            |after| format!("http://control/v1/status?after={after}"),
+        );
+        let response = self.client.get(url).send().await.map_err(|error| self.explain(&error))?;
+        let body = response.bytes().await.map_err(|error| self.explain(&error))?;
+        serde_json::from_slice(&body).map_err(|error| self.failed(error.to_string()))
+    }
+
+    /// Has the plane asked now.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub async fn sync(&self) -> Result<Answer, ControlError> {
+        self.order("sync").await
+    }
+
+    /// Has the certificate renewed now.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub async fn renew(&self) -> Result<Answer, ControlError> {
+        self.order("renew").await
+    }
+
+    async fn order(&self, what: &str) -> Result<Answer, ControlError> {
+        let request = self.client.post(format!("http://control/v1/{what}"));
+        let response = request.send().await.map_err(|error| self.explain(&error))?;
+        let body = response.bytes().await.map_err(|error| self.explain(&error))?;
+        serde_json::from_slice(&body).map_err(|error| self.failed(error.to_string()))
+    }
+
+    fn failed(&self, why: String) -> ControlError {
+        ControlError::Failed { socket: self.socket.clone(), why }
+    }
+
+    fn explain(&self, error: &reqwest::Error) -> ControlError {
+        let mut cause = error.source();
+        while let Some(current) = cause {
+            match current.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+                Some(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
+                    return ControlError::NotRunning(self.socket.clone());
+                }
+                Some(std::io::ErrorKind::PermissionDenied) => return ControlError::Forbidden(self.socket.clone()),
+                _ => cause = current.source(),
+            }
+        }
+        self.failed(error.to_string())
+    }
+}

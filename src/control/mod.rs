@@ -1,0 +1,18 @@
+//! The control socket: HTTP over a Unix socket, for `runtime-agent status` and its siblings.
+//!
+//! Who may connect is decided by the socket's owner, group and mode (0660).
+
+mod client;
+mod server;
+
+pub use client::{Client, ControlError};
+pub use server::{Handles, bind, serve};
+
+/// The answer to an order.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Answer {
+    /// Whether it was done.
+    pub done: bool,
+    /// A sentence.
+    pub message: String,
+}

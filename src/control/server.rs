@@ -1,0 +1,115 @@
+//! The daemon's side of the control socket.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::Answer;
+use crate::agent::status::Status;
+use crate::agent::{SyncOrder, TrustOrder};
+
+/// How long a reader that waits for a change is kept waiting before it gets the same again.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// What the server speaks to.
+#[derive(Debug, Clone)]
+pub struct Handles {
+    /// The board.
+    pub status: watch::Receiver<Status>,
+    /// Orders to the configuration loop.
+    pub sync: mpsc::Sender<SyncOrder>,
+    /// Orders to the identity loop.
+    pub trust: mpsc::Sender<TrustOrder>,
+}
+
+/// Makes the socket. The caller holds the state lock, so a socket that lies there is a dead one.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Made with the umask's 0755, which lets nobody but the owner connect, before it gets its final mode.
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Serves until the process ends.
+pub async fn serve(listener: UnixListener, handles: Handles) {
+    let router = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/sync", post(sync))
+        .route("/v1/renew", post(renew))
+        .with_state(handles);
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the control socket is closed; `runtime-agent status` does not work until a restart");
+    }
+}
+
+#[derive(Deserialize)]
+struct After {
+    after: Option<u64>,
+}
+
+async fn status(State(mut handles): State<Handles>, Query(After { after }): Query<After>) -> Json<Status> {
+    if let Some(after) = after {
+        let newer = handles.status.wait_for(|status| status.revision != after);
+        // Too late, or the daemon ends: what stands there now is the answer.
+        let _ = tokio::time::timeout(LONGEST_WAIT, newer).await;
+    }
+    Json(handles.status.borrow().clone())
+}
+
+async fn sync(State(handles): State<Handles>) -> (StatusCode, Json<Answer>) {
+    let (sender, receiver) = oneshot::channel();
+    answer(handles.sync.send(sender).await.is_ok(), receiver).await
+}
+
+async fn renew(State(handles): State<Handles>) -> (StatusCode, Json<Answer>) {
+    let (sender, receiver) = oneshot::channel();
+    let sent = handles.trust.send(TrustOrder::Renew(sender)).await.is_ok();
+    let (code, Json(mut answer)) = answer(sent, receiver).await;
+    if answer.done {
+        answer.message = "The certificate is being renewed.".into();
+    }
+    (code, Json(answer))
+}
+
+async fn answer<T: Into<Sentence>>(
+    sent: bool,
+    receiver: oneshot::Receiver<Result<T, String>>,
+) -> (StatusCode, Json<Answer>) {
+    let result = if sent { receiver.await.ok() } else { None };
+    let (code, done, message) = match result {
+        Some(Ok(sentence)) => (StatusCode::OK, true, sentence.into().0),
+        Some(Err(message)) => (StatusCode::CONFLICT, false, message),
+        None => (StatusCode::SERVICE_UNAVAILABLE, false, "The agent is ending.".into()),
+    };
+    (code, Json(Answer { done, message }))
+}
+
+struct Sentence(String);
+
+impl From<String> for Sentence {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<()> for Sentence {
+    fn from((): ()) -> Self {
+        Self(String::new())
+    }
+}

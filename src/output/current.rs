@@ -1,0 +1,150 @@
+//! What readers see now: read, and held against its own table of contents.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::digest::DigestKey;
+use super::folder::name_on_disk;
+use super::layout::{Layout, application, applications, link_to, names};
+use super::manifest::{Entry, GenerationNumber, MANIFEST_VERSION, Manifest};
+use super::public::{GivenApis, GivenBundles};
+use super::render::{ApplicationNames, Names};
+use crate::disk::DiskError;
+
+/// What `current` leads to.
+#[derive(Debug)]
+pub(super) enum Current {
+    /// Nothing was ever published.
+    Nothing,
+    /// A generation, every file of an application being as it was written.
+    Whole(Manifest, Names),
+    /// Something that cannot be built upon.
+    Damaged {
+        /// Its number, where that much is known.
+        number: Option<GenerationNumber>,
+        /// The names that it still tells.
+        names: Names,
+        /// What is wrong with it.
+        damage: Damage,
+    },
+}
+
+/// What is wrong with the current generation.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Damage {
+    #[error("`current` is not a link to a generation")]
+    NoLink,
+    #[error(transparent)]
+    Unreadable(#[from] DiskError),
+    #[error("its manifest has the version {0}, and this program knows {MANIFEST_VERSION}")]
+    Version(u32),
+    #[error("its manifest cannot be understood: {0}")]
+    Manifest(serde_json::Error),
+    #[error("its manifest is that of generation {0}")]
+    OtherGeneration(GenerationNumber),
+    #[error("its applications folder does not hold what its manifest lists")]
+    Contents,
+    #[error("the files of the application in {0} are not those that were written, or the key that names them is new")]
+    Object(String),
+}
+
+impl Current {
+    /// Reads it. Every problem is a kind of damage, for whatever is wrong, the remedy is a new generation.
+    pub(super) fn read(layout: &Layout, key: &DigestKey) -> Self {
+        let damaged = |number, names, damage| Self::Damaged { number, names, damage };
+        let link = layout.current();
+        let number = match fs::read_link(&link) {
+            Ok(target) => target.to_str().and_then(GenerationNumber::from_folder),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => None,
+            Err(error) => {
+                return damaged(None, Names::default(), DiskError::new("read the link", &link, error).into());
+            }
+        };
+        let Some(number) = number else { return damaged(None, Names::default(), Damage::NoLink) };
+        let folder = layout.generation(number);
+        let manifest = match manifest(&folder, number) {
+            Ok(manifest) => manifest,
+            Err(damage) => return damaged(Some(number), Names::default(), damage),
+        };
+        let mut names = Names::default();
+        let mut damage = contents(&folder, &manifest).err();
+        for (id, entry) in &manifest.applications {
+            names.applications.insert(id.clone(), (entry.name.clone(), entry.folder.clone()));
+            match inside(layout, key, &folder, entry) {
+                Ok(given) => {
+                    names.inside.insert(id.clone(), given);
+                }
+                Err(found) => damage = damage.or(Some(found)),
+            }
+        }
+        match damage {
+            None => Self::Whole(manifest, names),
+            Some(damage) => damaged(Some(number), names, damage),
+        }
+    }
+}
+
+fn manifest(folder: &Path, number: GenerationNumber) -> Result<Manifest, Damage> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let path = folder.join("manifest.json");
+    let bytes = read(&path)?;
+    // The version comes first: the rest of an unknown one need not make sense.
+    let Versioned { version } = serde_json::from_slice(&bytes).map_err(Damage::Manifest)?;
+    if version != MANIFEST_VERSION {
+        return Err(Damage::Version(version));
+    }
+    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(Damage::Manifest)?;
+    if manifest.generation != number {
+        return Err(Damage::OtherGeneration(manifest.generation));
+    }
+    Ok(manifest)
+}
+
+/// Whether the generation's folder holds what its manifest lists, and nothing else.
+fn contents(folder: &Path, manifest: &Manifest) -> Result<(), Damage> {
+    let listed: BTreeSet<&str> = manifest.applications.values().map(|entry| entry.folder.as_str()).collect();
+    let found = names(&applications(folder))?;
+    let same = listed.len() == manifest.applications.len() && found.iter().map(String::as_str).eq(listed);
+    if same && folder.join("applications.json").is_file() { Ok(()) } else { Err(Damage::Contents) }
+}
+
+/// Verifies the files of one application, and reads which names were given in it.
+fn inside(layout: &Layout, key: &DigestKey, folder: &Path, entry: &Entry) -> Result<ApplicationNames, Damage> {
+    let link = application(folder, &entry.folder);
+    let target = fs::read_link(&link).map_err(|error| DiskError::new("read the link", &link, error))?;
+    if target != link_to(&entry.object) {
+        return Err(Damage::Contents);
+    }
+    let changed = || Damage::Object(entry.folder.to_string());
+    let object = layout.object(&entry.object);
+    if name_on_disk(&object, key)?.as_ref() != Some(&entry.object) {
+        return Err(changed());
+    }
+    let mut given = ApplicationNames::default();
+    let GivenBundles { bundles } = parse(&object.join("application.json"))?.ok_or_else(changed)?;
+    for bundle in bundles {
+        let path = object.join("bundles").join(bundle.folder.as_str()).join("bundle.json");
+        let GivenApis { apis } = parse(&path)?.ok_or_else(changed)?;
+        let apis: BTreeMap<_, _> = apis.into_iter().map(|api| (api.id, (api.name, api.key))).collect();
+        given.apis.insert(bundle.id.clone(), apis);
+        given.bundles.insert(bundle.id, (bundle.name, bundle.folder));
+    }
+    Ok(given)
+}
+
+fn parse<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DiskError> {
+    Ok(serde_json::from_slice(&read(path)?).ok())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, DiskError> {
+    fs::read(path).map_err(|error| DiskError::new("read", path, error))
+}

@@ -1,0 +1,236 @@
+//! Generations: made beside, put in place by one rename, and removed when they are old.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::current::Current;
+use super::digest::DigestKey;
+use super::folder::{FOLDER, Folder, PUBLIC, json, name_on_disk};
+use super::layout::{Layout, application, applications, link_to};
+use super::manifest::{Changes, Entry, GenerationNumber, MANIFEST_VERSION, Manifest, ObjectName, Slug};
+use super::public::Catalogue;
+use super::render::{self, ApplicationNames, Names, RepeatedPart};
+use crate::disk::{self, DiskError, Staged};
+use crate::ids::ApplicationId;
+use crate::snapshot::{Application, Snapshot};
+
+/// The output folder of this agent, of which it is the only writer.
+#[derive(Debug)]
+pub struct Store {
+    layout: Layout,
+    key: DigestKey,
+    keep: NonZeroUsize,
+    current: Option<Manifest>,
+    names: Names,
+    /// No number up to this one is given again.
+    highest: Option<GenerationNumber>,
+}
+
+/// What became of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// Readers have exactly this already; nothing was written.
+    Unchanged,
+    /// There is a new generation, and readers have it.
+    New {
+        /// Its number.
+        generation: GenerationNumber,
+        /// What differs from the one before; everything is new where that was missing or damaged.
+        changes: Changes,
+    },
+}
+
+/// Why nothing was published. The generation before is in place.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputError {
+    /// The file system refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The snapshot does not describe one state.
+    #[error(transparent)]
+    Repeated(#[from] RepeatedPart),
+}
+
+impl Store {
+    /// Takes charge of the output folder `root` (made where missing): removes what an interrupted process left there,
+    /// and reads and verifies the current generation. Of older generations the last `keep`, the current one among
+    /// them, are kept. Call it under the [`StateLock`](crate::disk::StateLock) only.
+    ///
+    /// A damaged generation stays in place for its readers. [`Store::current`] is then `None`, and the next
+    /// [`Store::publish`] makes a complete new one.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn open(root: &Path, key: DigestKey, keep: NonZeroUsize) -> Result<Self, OutputError> {
+        let layout = Layout::new(root);
+        disk::ensure_folder(root, FOLDER)?;
+        disk::ensure_folder(&layout.objects(), FOLDER)?;
+        // Whatever an interrupted process renamed last is what the next power loss leaves, too.
+        disk::sync_folder(root)?;
+        let mut store = Self { layout, key, keep, current: None, names: Names::default(), highest: None };
+        store.recover()?;
+        Ok(store)
+    }
+
+    /// The generation that readers see, where there is a sound one.
+    pub fn current(&self) -> Option<&Manifest> {
+        self.current.as_ref()
+    }
+
+    /// Makes what readers see the rendering of `snapshot`. Blocks; writes nothing at all where nothing differs.
+    ///
+    /// # Errors
+    /// When the snapshot is inconsistent or the file system refuses. What was begun is removed again, and readers see
+    /// the generation before; only when the very last fsync fails, they see the new one, and so does
+    /// [`Store::current`].
+    pub fn publish(&mut self, snapshot: &Snapshot, now: Timestamp) -> Result<Published, OutputError> {
+        let names = self.names.assign(snapshot.applications())?;
+        let applications = self.entries(snapshot.applications(), &names);
+        if let Some(current) = &self.current
+            && current.runtime == *snapshot.runtime()
+            && current.applications == applications
+        {
+            return Ok(Published::Unchanged);
+        }
+        let manifest = Manifest {
+            version: MANIFEST_VERSION,
+            generation: self.highest.map_or(GenerationNumber::FIRST, GenerationNumber::next),
+            published_at: now,
+            runtime: snapshot.runtime().clone(),
+            applications,
+        };
+        if let Err(error) = self.write(snapshot, &names, &manifest) {
+            if let Err(worse) = self.recover() {
+                tracing::warn!("cannot clean up after a failed publication; the next start does: {worse}");
+            }
+            return Err(error.into());
+        }
+        let changes = Changes::between(self.current.as_ref(), &manifest);
+        let generation = manifest.generation;
+        self.current = Some(manifest);
+        self.names = names;
+        self.collect();
+        Ok(Published::New { generation, changes })
+    }
+
+    /// The manifest's lines. Each application is rendered and forgotten again, so that no more than one is in memory.
+    fn entries(&self, applications: &[Application], names: &Names) -> BTreeMap<ApplicationId, Entry> {
+        named(applications, names)
+            .map(|(application, folder, inside)| {
+                let entry = Entry {
+                    name: application.name.to_string(),
+                    folder: folder.clone(),
+                    object: render::folder(application, inside).name(&self.key),
+                    bundles: u32::try_from(application.bundles.len()).unwrap_or(u32::MAX),
+                };
+                (application.id.clone(), entry)
+            })
+            .collect()
+    }
+
+    fn write(&mut self, snapshot: &Snapshot, names: &Names, manifest: &Manifest) -> Result<(), DiskError> {
+        self.write_objects(snapshot, names, manifest)?;
+
+        let staged = Staged::new_in(self.layout.root(), FOLDER)?;
+        disk::create_folder(&applications(staged.path()), FOLDER)?;
+        for entry in manifest.applications.values() {
+            disk::link_unpublished(&application(staged.path(), &entry.folder), &link_to(&entry.object))?;
+        }
+        disk::sync_folder(&applications(staged.path()))?;
+        let catalogue = Catalogue::new(manifest.generation, snapshot.runtime(), named(snapshot.applications(), names));
+        disk::write_unpublished(&staged.path().join("applications.json"), PUBLIC, &json(&catalogue))?;
+        disk::write_unpublished(&staged.path().join("manifest.json"), PUBLIC, &json(manifest))?;
+
+        // From here on the number can have been seen.
+        self.highest = Some(manifest.generation);
+        staged.publish(&self.layout.generation(manifest.generation))?;
+        disk::swap_link(&self.layout.current(), Path::new(&manifest.generation.folder()))
+    }
+
+    /// Puts the objects in place that the sound current generation does not vouch for.
+    fn write_objects(&self, snapshot: &Snapshot, names: &Names, manifest: &Manifest) -> Result<(), DiskError> {
+        let sound: BTreeSet<&ObjectName> =
+            self.current.iter().flat_map(|current| current.applications.values()).map(|entry| &entry.object).collect();
+        for (application, _, inside) in named(snapshot.applications(), names) {
+            let Some(entry) = manifest.applications.get(&application.id) else { continue };
+            if !sound.contains(&entry.object) {
+                self.place(&render::folder(application, inside), &entry.object)?;
+            }
+        }
+        // One that an interrupted process put in place may not be durable yet.
+        disk::sync_folder(&self.layout.objects())
+    }
+
+    fn place(&self, folder: &Folder, object: &ObjectName) -> Result<(), DiskError> {
+        let path = self.layout.object(object);
+        let present = path.symlink_metadata().is_ok();
+        if present && name_on_disk(&path, &self.key)?.as_ref() == Some(object) {
+            return Ok(());
+        }
+        let staged = Staged::new_in(&self.layout.objects(), FOLDER)?;
+        folder.write(staged.path())?;
+        if present { staged.replace(&path) } else { staged.publish(&path) }
+    }
+
+    /// Finds out what is there and removes what does not belong, after a start or a failure.
+    fn recover(&mut self) -> Result<(), DiskError> {
+        for folder in [self.layout.root(), &self.layout.objects()] {
+            warn_if_failed(disk::sweep(folder));
+        }
+        let seen = self.layout.generations()?.last().copied();
+        let mut number = None;
+        match Current::read(&self.layout, &self.key) {
+            Current::Nothing => {
+                (self.current, self.names) = (None, Names::default());
+                self.collect();
+            }
+            Current::Whole(manifest, names) => {
+                number = Some(manifest.generation);
+                warn_if_failed(self.layout.remove_newer(manifest.generation));
+                (self.current, self.names) = (Some(manifest), names);
+                self.collect();
+            }
+            // Nothing is removed: whoever repairs it by hand may need what seems superfluous now.
+            Current::Damaged { number: claimed, names, damage } => {
+                number = claimed;
+                tracing::warn!(
+                    root = %self.layout.root().display(),
+                    "the current output is damaged: {damage}; its readers keep it until a complete new generation \
+                     is published"
+                );
+                (self.current, self.names) = (None, names);
+            }
+        }
+        self.highest = self.highest.max(seen).max(number).max(self.layout.noted()?);
+        Ok(())
+    }
+
+    /// Removes old generations and objects; what cannot be removed now is tried again next time.
+    fn collect(&self) {
+        if let Some(current) = &self.current {
+            warn_if_failed(self.layout.remove_older(current.generation, self.keep));
+        }
+        warn_if_failed(self.layout.remove_unreferenced());
+    }
+}
+
+/// Each application with its folder and the names inside, in the order of the list.
+fn named<'a>(
+    applications: &'a [Application],
+    names: &'a Names,
+) -> impl Iterator<Item = (&'a Application, &'a Slug, &'a ApplicationNames)> {
+    applications.iter().filter_map(|application| {
+        let (_, folder) = names.applications.get(&application.id)?;
+        Some((application, folder, names.inside.get(&application.id)?))
+    })
+}
+
+fn warn_if_failed(result: Result<(), DiskError>) {
+    if let Err(error) = result {
+        tracing::warn!("cannot remove what is not needed any more; it is tried again later: {error}");
+    }
+}
