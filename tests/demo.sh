@@ -66,7 +66,8 @@ HOOK
 chmod 755 "$dir/hooks.d/50-tell"
 
 step "A management plane on 127.0.0.1, with a registered runtime and three applications"
-plane serve >"$dir/plane.log" 2>&1 &
+# Not by the function above: its process would be a shell, and outlive the shell's end.
+"$bin/plane" --dir "$dir/plane" serve >"$dir/plane.log" 2>&1 &
 plane_pid=$!
 await "$dir/plane/plane.json" "$plane_pid"
 runtime=$(plane runtime "$(uname -n)")
