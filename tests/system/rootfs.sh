@@ -16,7 +16,7 @@ root=${RUNTIME_AGENT_ROOTFS:-${XDG_CACHE_HOME:-/var/cache}/runtime-agent-tests/r
 
 # A file system made by another version of this script is made again.
 recipe=$(sha256sum <"$0" | cut -d' ' -f1)
-stamp=$root/var/lib/runtime-agent-tests/recipe
+stamp=$root/.recipe
 
 is_current() {
     # A directory that the operator names is taken as it is, so that other systems can be tried.
@@ -66,8 +66,8 @@ echo localhost >"$work/etc/hostname"
 echo '127.0.0.1 localhost' >"$work/etc/hosts"
 rm -rf "$work/var/cache/apt/archives/"*.deb "$work/var/lib/apt/lists/"*
 
-mkdir -p "$work${stamp#"$root"}" && rmdir "$work${stamp#"$root"}"
-echo "$recipe" >"$work${stamp#"$root"}"
+
+echo "$recipe" >"$work/.recipe"
 rm -rf --one-file-system "$root"
 mv "$work" "$root"
 rm -f "$root.log"

@@ -1,0 +1,69 @@
+//! What holds for both packages alike.
+
+use crate::host::Host;
+use crate::packages::{Format, installed};
+
+pub(crate) const SERVICE: &str = "runtime-agent.service";
+pub(crate) const SOCKET: &str = "runtime-agent-apply.socket";
+
+/// What every fresh installation has to look like, whichever package it came from.
+#[track_caller]
+pub(crate) fn assert_healthy(host: &Host) {
+    for unit in [SERVICE, SOCKET] {
+        assert_eq!(host.run(&["systemctl", "is-enabled", unit]).ok(), "enabled", "{unit}");
+        assert_eq!(host.run(&["systemctl", "is-active", unit]).ok(), "active", "{unit}");
+    }
+    // Waiting for a token is not a fault: nothing is degraded by an installation.
+    assert_eq!(host.run(&["systemctl", "is-system-running", "--wait"]).ok(), "running");
+    assert_eq!(host.property(SERVICE, "NRestarts"), "0");
+
+    let user = host.run(&["id", "--name", "--groups", "runtime-agent"]).ok();
+    assert_eq!(user, "runtime-agent", "The daemon needs no other group.");
+    host.run(&["getent", "group", "runtime-agent-credentials"]).ok();
+
+    for (path, expected) in [
+        ("/etc/runtime-agent", "755 root:root"),
+        ("/etc/runtime-agent/agent.toml", "644 root:root"),
+        ("/etc/runtime-agent/hooks.d", "755 root:root"),
+        ("/etc/runtime-agent/templates", "755 root:root"),
+        ("/etc/runtime-agent/agent.d", "755 root:root"),
+        ("/etc/runtime-agent/pairing", "2770 root:runtime-agent"),
+        ("/var/lib/runtime-agent", "755 runtime-agent:runtime-agent"),
+        ("/var/lib/runtime-agent/config", "2755 runtime-agent:runtime-agent-credentials"),
+        ("/run/runtime-agent", "750 runtime-agent:runtime-agent"),
+        ("/run/runtime-agent-apply.sock", "660 root:runtime-agent"),
+    ] {
+        assert_eq!(host.run(&["stat", "--format=%a %U:%G", path]).ok(), expected, "{path}");
+    }
+}
+
+/// An upgrade exchanges the program under a running daemon; the pairing, the state and the administrator's changes
+/// stay.
+#[track_caller]
+pub(crate) fn assert_upgrade_keeps_state_and_restarts(format: Format) {
+    let host = installed(format);
+    let before = (format.version(&host), host.property(SERVICE, "MainPID"));
+    host.sh("mkdir /var/lib/runtime-agent/kept
+             echo kept >/var/lib/runtime-agent/kept/file
+             echo '# mine' >>/etc/runtime-agent/agent.toml")
+        .ok();
+
+    format.install(&host, &format.upgrade());
+
+    let after = (format.version(&host), host.property(SERVICE, "MainPID"));
+    assert_eq!(after.0, format!("{}+next", before.0));
+    assert!(after.1 != before.1 && after.1 != "0", "The daemon was {} before and is {} now.", before.1, after.1);
+    assert_healthy(&host);
+    assert_eq!(host.read_file("/var/lib/runtime-agent/kept/file"), "kept\n");
+    assert!(host.read_file("/etc/runtime-agent/agent.toml").ends_with("# mine\n"));
+}
+
+/// After a removal, nothing of the agent runs, listens or is to be started.
+#[track_caller]
+pub(crate) fn assert_nothing_runs(host: &Host) {
+    host.run(&["pgrep", "--exact", "runtime-agent"]).fails_with(1);
+    host.sh("! test -e /run/runtime-agent-apply.sock; ! test -e /run/runtime-agent").ok();
+    let units = host.run(&["systemctl", "list-unit-files", "--no-legend", "runtime-agent*"]);
+    assert_eq!(units.stdout, "");
+    assert_eq!(host.run(&["systemctl", "is-system-running"]).ok(), "running");
+}
