@@ -27,7 +27,7 @@ async fn status_exits_with_what_the_state_is() {
     assert_eq!(status_code(&scene).await, Some(6), "not running");
     let agent = scene.host.start().await;
     assert_eq!(status_code(&scene).await, Some(3), "unpaired");
-    drop(agent);
+    agent.terminate().await;
     let agent = scene.paired().await;
     assert_eq!(status_code(&scene).await, Some(0), "healthy");
     scene.plane.fault(Fault::on(Endpoint::Director).status(503, "busy").times(1));
@@ -82,7 +82,7 @@ async fn sync_asks_the_plane_and_tells_what_came_of_it() {
     let output = scene.host.run(&["sync"], "").await;
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("not paired; drop a token first"), "{}", said(&output));
-    drop(agent);
+    agent.terminate().await;
     let _agent = scene.paired().await;
     let output = scene.host.run(&["sync"], "").await;
     assert_eq!(output.status.code(), Some(0));
