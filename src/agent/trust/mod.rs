@@ -222,6 +222,8 @@ impl TrustLoop {
             Dropped::Token(token) => {
                 let fingerprint = token.fingerprint();
                 let known = self.files.outcome().filter(|outcome| outcome.fingerprint.as_deref() == Some(&fingerprint));
+                // Written down before it was presented, by a process that ended before the answer came.
+                let lost = known.is_some();
                 match known {
                     // Killed between the token's last use and the removal of its file.
                     Some(outcome) if outcome.verdict != Verdict::InUse => {
@@ -237,7 +239,7 @@ impl TrustLoop {
                     _ => {
                         tracing::info!(token = fingerprint, "a token was dropped");
                         self.conclude(Some(fingerprint), Verdict::InUse, "it is being used to pair");
-                        let step = Step::Introduce { token: Box::new(token), path, lost: false };
+                        let step = Step::Introduce { token: Box::new(token), path, lost };
                         self.endeavour = Some(Endeavour::new(step, clock::now()));
                         self.tell_endeavour();
                     }
