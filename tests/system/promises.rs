@@ -5,6 +5,7 @@ use crate::packages::{Format, installed};
 
 pub(crate) const SERVICE: &str = "runtime-agent.service";
 pub(crate) const SOCKET: &str = "runtime-agent-apply.socket";
+pub(crate) const APPLIER: &str = "runtime-agent-apply.service";
 
 /// What every fresh installation has to look like, whichever package it came from.
 #[track_caller]
