@@ -118,8 +118,9 @@ system-prebuilt: # The same with the packages that are in dist/
 		cargo test --locked --package runtime-agent --features system-tests --test system $(if $(ONLY),-- $(ONLY))
 
 .PHONY: demo
-demo: build ## Show the agent at work, against a management plane of its own
-	tests/demo.sh
+demo: ## Show the agent at work, against a management plane of its own; KEEP=1 leaves it running
+	cargo build --locked --package runtime-agent --package plane
+	@tests/demo.sh "$(abspath $(TARGET)/debug)"
 
 .PHONY: deps
 deps: ## Install what the tests need and is missing (Debian, as root)

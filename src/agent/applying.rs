@@ -182,7 +182,7 @@ impl Surroundings {
                 self.board.problem(
                     Area::Apply,
                     Severity::ActionNeeded,
-                    format!("Hooks for {event} did not all work: {message}"),
+                    format!("Hooks for {event} did not all work: {}.", message.trim_end_matches('.')),
                     format!("{next} The hook's own words are in `journalctl -u runtime-agent-apply`."),
                 );
                 Served::HookFailed

@@ -1,14 +1,13 @@
 //! The configuration loop: asks the Director, publishes what changed, reports back.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::board::Board;
+use super::labels;
 use super::link;
 use super::pulse::Pulse;
 use super::status::{Area, OutputStatus, Severity};
@@ -21,12 +20,7 @@ use crate::ids::RuntimeId;
 use crate::output::manifest::{Changes, GenerationNumber, Manifest};
 use crate::output::{Published, Store};
 use crate::snapshot::Snapshot;
-use crate::transport::{CallError, Retry, Source};
-
-/// The label for `report.events_url`.
-const EVENTS_LABEL: &str = "runtime_eventServiceUrl";
-/// The label for `report.console_url`.
-const CONSOLE_LABEL: &str = "runtime_consoleUrl";
+use crate::transport::{Retry, Source};
 
 /// The longest that one poll is believed to be at work: large landscapes take many requests.
 const LONGEST_POLL: Duration = Duration::from_secs(2 * 60 * 60);
@@ -358,12 +352,8 @@ impl ConfigurationLoop {
         let settings = self.around.settings.borrow().clone();
         let request = settings.plane.connect_timeout.get() + settings.plane.answer_timeout.get();
         self.around.pulse.within(8 * request);
-        let wanted: BTreeMap<&str, String> =
-            [(EVENTS_LABEL, &settings.report.events_url), (CONSOLE_LABEL, &settings.report.console_url)]
-                .into_iter()
-                .filter_map(|(label, url)| Some((label, url.as_ref()?.to_string())))
-                .collect();
-        match set_labels(plane, &wanted).await {
+        let wanted = labels::wanted(&settings.report);
+        match labels::set(&plane.director, &plane.runtime, &wanted).await {
             Ok(()) => {
                 self.around.board.solved(Area::Report);
                 self.report = Report::Done;
@@ -386,21 +376,6 @@ impl ConfigurationLoop {
             }
         }
     }
-}
-
-/// Sets the labels that differ from what the plane has.
-async fn set_labels(plane: &Plane, wanted: &BTreeMap<&str, String>) -> Result<(), CallError> {
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let known = plane.director.runtime(&plane.runtime).await?.labels;
-    for (label, value) in wanted {
-        if known.get(*label).and_then(Value::as_str) != Some(value) {
-            plane.director.set_label(&plane.runtime, label, &Value::String(value.clone())).await?;
-            tracing::info!(label, "the label {label} is set to {value}");
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod applying;
 mod board;
 mod configuration;
+mod labels;
 mod link;
 mod pulse;
 mod run;

@@ -245,12 +245,19 @@ fn reload(path: &Path, settings: &watch::Sender<Rc<Settings>>, board: &Board) {
     notify(&[NotifyState::Ready]);
 }
 
-/// Keeps systemd's status line up to date.
+/// Keeps systemd's status line up to date, and tells the journal of every change of state.
 async fn headline(mut status: watch::Receiver<Status>) {
     let mut shown = String::new();
+    let mut state = None;
     loop {
         // systemd takes one line; a newline would begin another field of the message.
-        let line = status.borrow_and_update().headline.replace(['\n', '\r'], " ");
+        let (line, now) = {
+            let status = status.borrow_and_update();
+            (status.headline.replace(['\n', '\r'], " "), status.state)
+        };
+        if state.replace(now) != Some(now) {
+            tracing::info!(state = now.as_str(), "{}: {line}", now.as_str());
+        }
         if line != shown {
             notify(&[NotifyState::Status(&line)]);
             shown = line;

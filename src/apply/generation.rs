@@ -16,8 +16,8 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use super::report::Refusal;
 use crate::output::manifest::{GenerationNumber, MANIFEST_VERSION, Manifest};
 
-/// The longest manifest that is read: 16 MiB, some 60,000 applications.
-pub(super) const MOST_BYTES: u64 = 16 * 1024 * 1024;
+/// The longest manifest that is read: 64 MiB, some 240,000 applications.
+pub(super) const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Why a generation is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +111,10 @@ fn open(state: &File, number: GenerationNumber) -> Result<File, GenerationError>
             Err(Errno::ELOOP | Errno::EXDEV) => Err(GenerationError::Led(number)),
             // A socket, or a device without a driver.
             Err(Errno::ENXIO | Errno::ENODEV) => Err(GenerationError::NotAFile(number)),
+            Err(Errno::ENOSYS) => Err(GenerationError::Io(
+                number,
+                io::Error::other("openat2(2) is kept from this process, by a system call filter or an old kernel"),
+            )),
             Err(error) => Err(GenerationError::Io(number, error.into())),
         };
     }

@@ -35,6 +35,8 @@ pub enum Dropped {
     NoToken(TokenError),
     /// Something that can be neither used nor removed; the text says why and what to do.
     Stuck(String),
+    /// What was stuck is gone.
+    Gone,
 }
 
 /// Something new in the folder.
@@ -54,6 +56,7 @@ pub struct Inbox {
     told_unwatchable: bool,
     first: bool,
     delivered: Option<Mark>,
+    stuck: bool,
 }
 
 /// Which file it was, in which state: device, inode, and the time of its last change of any kind.
@@ -73,7 +76,15 @@ enum Wake {
 impl Inbox {
     /// Watches `folder` for a file `name`. A folder that does not exist yet is waited for.
     pub fn new(folder: &Path, name: &'static str) -> Self {
-        Self { folder: folder.to_owned(), name, events: None, told_unwatchable: false, first: true, delivered: None }
+        Self {
+            folder: folder.to_owned(),
+            name,
+            events: None,
+            told_unwatchable: false,
+            first: true,
+            delivered: None,
+            stuck: false,
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -90,7 +101,12 @@ impl Inbox {
             } else {
                 self.wake().await
             };
-            let Some((mut mark, mut dropped)) = look(&self.path()) else { continue };
+            let Some((mut mark, mut dropped)) = look(&self.path()) else {
+                if std::mem::take(&mut self.stuck) {
+                    return Arrival { path: self.path(), dropped: Dropped::Gone };
+                }
+                continue;
+            };
             // One arrival makes several events: a rename before the close, for one.
             if mark.is_some() && mark == self.delivered {
                 continue;
@@ -104,6 +120,7 @@ impl Inbox {
                 }
             }
             self.delivered = mark;
+            self.stuck = matches!(dropped, Dropped::Stuck(_));
             return Arrival { path: self.path(), dropped };
         }
     }
@@ -185,6 +202,8 @@ fn watch(folder: &Path) -> io::Result<EventStream<[u8; 4096]>> {
             | WatchMask::MOVED_TO
             | WatchMask::CREATE
             | WatchMask::ATTRIB
+            | WatchMask::DELETE
+            | WatchMask::MOVED_FROM
             | WatchMask::DELETE_SELF
             | WatchMask::MOVE_SELF
             | WatchMask::ONLYDIR,
@@ -334,6 +353,7 @@ mod tests {
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(matches!(inbox.next().await.dropped, Dropped::Stuck(why) if why.contains("not a regular file")));
         fs::remove_file(&path).unwrap();
+        assert!(matches!(inbox.next().await.dropped, Dropped::Gone));
         fs::write(&path, vec![b'x'; 70_000]).unwrap();
         assert!(matches!(inbox.next().await.dropped, Dropped::Stuck(why) if why.contains("64 KiB")));
     }

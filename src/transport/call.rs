@@ -1,6 +1,5 @@
 //! One GraphQL request and its answer.
 
-use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -210,20 +209,13 @@ impl Graphql {
     }
 
     fn classify(&self, error: &reqwest::Error) -> Fault {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
-        while let Some(current) = cause {
-            let tls = current.downcast_ref::<rustls::Error>().or_else(|| {
-                let io = current.downcast_ref::<std::io::Error>()?;
-                io.get_ref()?.downcast_ref::<rustls::Error>()
-            });
-            match tls {
-                Some(rustls::Error::AlertReceived(alert)) => return alert_fault(*alert),
-                Some(refused @ rustls::Error::InvalidCertificate(why)) => {
-                    return Fault::ServerCertificate(explain_certificate(why, refused));
-                }
-                Some(other) => return Fault::Connect(other.to_string()),
-                None => cause = current.source(),
+        match tls_cause(error) {
+            Some(rustls::Error::AlertReceived(alert)) => return alert_fault(*alert),
+            Some(refused @ rustls::Error::InvalidCertificate(why)) => {
+                return Fault::ServerCertificate(explain_certificate(why, refused));
             }
+            Some(other) => return Fault::Connect(other.to_string()),
+            None => {}
         }
         let why = self.quote(&innermost(error));
         if error.is_timeout() {
@@ -238,6 +230,13 @@ impl Graphql {
             Fault::Interrupted(why)
         }
     }
+}
+
+/// What the TLS library said, however deep it lies: each layer wraps it in an I/O error of its own, and the source of an
+/// I/O error is not what it holds, but the source of that.
+fn tls_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let held = || error.downcast_ref::<std::io::Error>()?.get_ref().and_then(|held| tls_cause(held));
+    error.downcast_ref().or_else(held).or_else(|| tls_cause(error.source()?))
 }
 
 struct Answer {
@@ -336,6 +335,14 @@ mod tests {
         assert_eq!(retry_after(&header("Wed, 21 Oct 2015 07:29:00 GMT"), now), Some(Duration::from_secs(60)));
         assert_eq!(retry_after(&header("Wed, 21 Oct 2015 07:20:00 GMT"), now), Some(Duration::ZERO));
         assert_eq!(retry_after(&header("soon"), now), None);
+    }
+
+    #[test]
+    fn what_the_tls_library_said_is_found_below_any_number_of_io_errors() {
+        let said = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let wrapped = (0..3).fold(std::io::Error::other(said.clone()), |inner, _| std::io::Error::other(inner));
+        assert_eq!(tls_cause(&wrapped), Some(&said));
+        assert_eq!(tls_cause(&std::io::Error::other(std::io::Error::other("no"))), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod deb;
 mod host;
 mod journal;
+mod life;
 mod machine;
 mod packages;
 mod promises;

@@ -21,7 +21,7 @@ use crate::apply::Notice;
 use crate::backoff::Backoff;
 use crate::clock;
 use crate::config::Settings;
-use crate::identity::{Identity, IdentityError, IdentityStore};
+use crate::identity::{Identity, IdentityError, IdentityStore, Leaf};
 use crate::pairing::{PairingFiles, TokenOutcome, Verdict};
 use crate::renewal;
 use crate::token::{Arrival, Dropped};
@@ -222,6 +222,8 @@ impl TrustLoop {
             Dropped::Token(token) => {
                 let fingerprint = token.fingerprint();
                 let known = self.files.outcome().filter(|outcome| outcome.fingerprint.as_deref() == Some(&fingerprint));
+                // Written down before it was presented, by a process that ended before the answer came.
+                let lost = known.is_some();
                 match known {
                     // Killed between the token's last use and the removal of its file.
                     Some(outcome) if outcome.verdict != Verdict::InUse => {
@@ -237,7 +239,7 @@ impl TrustLoop {
                     _ => {
                         tracing::info!(token = fingerprint, "a token was dropped");
                         self.conclude(Some(fingerprint), Verdict::InUse, "it is being used to pair");
-                        let step = Step::Introduce { token: Box::new(token), path, lost: false };
+                        let step = Step::Introduce { token: Box::new(token), path, lost };
                         self.endeavour = Some(Endeavour::new(step, clock::now()));
                         self.tell_endeavour();
                     }
@@ -253,6 +255,8 @@ impl TrustLoop {
                 format!("The token file {} cannot be used: {why}.", path.display()),
                 "The agent looks again when the file changes.",
             ),
+            Dropped::Gone if self.endeavour.is_none() => self.around.board.solved(Area::Pairing),
+            Dropped::Gone => {}
         }
     }
 
@@ -268,12 +272,14 @@ impl TrustLoop {
     /// A token is of no use: says so, in the journal, in the status and for the next start.
     fn refuse(&self, fingerprint: Option<String>, sentence: &str) {
         self.conclude(fingerprint, Verdict::Refused, sentence);
-        let remedy = if self.current.is_some() {
-            "The identity in use stays. To pair anew, drop a new token."
+        let now = clock::now();
+        if self.current.as_ref().is_some_and(|(identity, _)| identity.leaf.not_after > now) {
+            // Nothing is wrong with the host; who dropped the token sees in the status what became of it.
+            self.around.board.solved(Area::Pairing);
+            tracing::error!("{sentence} The identity in use stays. To pair anew, drop a new token.");
         } else {
-            "Drop a new token."
-        };
-        self.around.board.problem(Area::Pairing, Severity::ActionNeeded, sentence, remedy);
+            self.around.board.problem(Area::Pairing, Severity::ActionNeeded, sentence, "Drop a new token.");
+        }
     }
 
     fn conclude(&self, fingerprint: Option<String>, verdict: Verdict, detail: &str) {
@@ -297,10 +303,8 @@ impl TrustLoop {
 
     /// Puts an identity to use.
     fn adopt(&mut self, identity: Identity) {
-        let settings = self.settings();
-        let policy = renewal::Policy { after: settings.renewal.after.get(), jitter: settings.renewal.jitter.get() };
         let leaf = &identity.leaf;
-        let renewal_at = renewal::due(leaf.not_before, leaf.not_after, policy, fastrand::f64());
+        let renewal_at = self.plan(leaf);
         let status = IdentityStatus {
             runtime: identity.record.runtime.clone(),
             tenant: identity.record.tenant.clone(),
@@ -320,9 +324,21 @@ impl TrustLoop {
 
     /// New settings: the instant of renewal is chosen anew.
     fn replan(&mut self) {
-        if let Some((identity, _)) = self.current.take() {
-            self.adopt((*identity).clone());
-        }
+        let Some((identity, _)) = self.current.take() else { return };
+        let renewal_at = self.plan(&identity.leaf);
+        self.current = Some((identity, renewal_at));
+        self.around.board.update(|status| {
+            if let Some(identity) = &mut status.identity {
+                identity.renewal_at = renewal_at;
+            }
+        });
+    }
+
+    /// When a certificate is to be renewed, by the settings in force.
+    fn plan(&self, leaf: &Leaf) -> Timestamp {
+        let settings = self.settings();
+        let policy = renewal::Policy { after: settings.renewal.after.get(), jitter: settings.renewal.jitter.get() };
+        renewal::due(leaf.not_before, leaf.not_after, policy, fastrand::f64())
     }
 
     /// Tells when the certificate is over, or has not begun.

@@ -15,7 +15,7 @@ use crate::identity::{Identity, Issued, KeyAlgorithm, PrivateKey, Record, Subjec
 use crate::ids::RuntimeId;
 use crate::pairing::{Asked, Pending, Verdict};
 use crate::token::OneTimeToken;
-use crate::transport::{CallError, Retry, Source};
+use crate::transport::{CallError, Fault, Retry, Source};
 
 impl TrustLoop {
     /// Takes a step, and says what comes after it.
@@ -123,7 +123,8 @@ impl TrustLoop {
         }
         let signed = match connector::sign(&connector, &csr).await {
             Ok(signed) => signed,
-            Err(error) if error.fault.is_refused_token() || is_final(&error) => {
+            // A gateway's refusal may pass, and the second token is worth the tries while the plane honours it.
+            Err(error) if matches!(error.fault, Fault::Graphql(_)) && is_final(&error) => {
                 self.forget_pending();
                 self.refuse(fingerprint, &refused_second(&error, asked_before));
                 return None;
@@ -239,7 +240,7 @@ impl TrustLoop {
         }
         match (by_token, paired_before) {
             (None, Some(before)) if before == *id => {
-                tracing::info!(runtime_id = %id, state = "paired", "the certificate is renewed; valid until {until}");
+                tracing::info!(runtime_id = %id, "the certificate is renewed; valid until {until}");
                 self.notify(Notice::Renewed);
             }
             (by_token, _) => {
@@ -247,7 +248,7 @@ impl TrustLoop {
                     self.conclude(token.fingerprint, Verdict::Paired, "this host was paired by it");
                 }
                 tracing::info!(
-                    runtime_id = %id, state = "paired",
+                    runtime_id = %id,
                     "paired with {host} as the runtime {id}; the certificate is valid until {until}"
                 );
                 self.notify(Notice::Paired);

@@ -97,7 +97,11 @@ async fn remove_runtime(State(control): State<Control>, Path(runtime): Path<Stri
     Ok(Json(json!({ "removed": control.remove_runtime(&runtime) })))
 }
 
-async fn token(State(control): State<Control>, Path(runtime): Path<String>, Json(wanted): Json<TokenRequest>) -> Answer {
+async fn token(
+    State(control): State<Control>,
+    Path(runtime): Path<String>,
+    Json(wanted): Json<TokenRequest>,
+) -> Answer {
     let runtime = control.find_runtime(&runtime)?;
     let usual = control.inspect(|state| state.options.token_lifetime);
     let lifetime = wanted.expires_seconds.map_or(usual, Duration::from_secs);
@@ -125,7 +129,11 @@ async fn formation(
     Ok(Json(json!({})))
 }
 
-async fn scopes(State(control): State<Control>, Path(runtime): Path<String>, Json(scopes): Json<Vec<String>>) -> Answer {
+async fn scopes(
+    State(control): State<Control>,
+    Path(runtime): Path<String>,
+    Json(scopes): Json<Vec<String>>,
+) -> Answer {
     let runtime = control.find_runtime(&runtime)?;
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
     control.set_scopes(&runtime, &scopes)?;

@@ -23,9 +23,7 @@ pub use control::{Control, Verdict};
 pub use error::Error;
 pub use fault::{Effect, Fault, ListChange, RetryAfter};
 pub use generate::{CredentialKind, Generate};
-pub use options::{
-    Dialect, Endpoint, KeyAlgorithm, Options, Refusal, ServerCertificate, SubjectOrder, TokenForm,
-};
+pub use options::{Dialect, Endpoint, KeyAlgorithm, Options, Refusal, ServerCertificate, SubjectOrder, TokenForm};
 pub use plane::Plane;
 pub use record::{Counters, Request};
 pub use state::State;

@@ -53,14 +53,24 @@ const PACKAGES: &str = "query Packages($id: ID!) {
 #[tokio::test]
 async fn everything_is_listed_with_its_credentials() {
     let plane = start().await;
-    let plan = Generate { applications: 5, bundles: 2, apis: 2, events: 1, documents: 1, spec_bytes: Some(300), ..Generate::default() };
+    let plan = Generate {
+        applications: 5,
+        bundles: 2,
+        apis: 2,
+        events: 1,
+        documents: 1,
+        spec_bytes: Some(300),
+        ..Generate::default()
+    };
     plane.generate(plan);
     let host = pair(&plane).await;
     let answer = host.director(&plane, FULL, json!({ "id": host.runtime })).await;
     let page = answer.data("/applicationsForRuntime");
     assert_eq!(page["totalCount"], 5);
     let kinds: BTreeSet<_> = page["data"]
-        .as_array().unwrap().iter()
+        .as_array()
+        .unwrap()
+        .iter()
         .flat_map(|app| app["bundles"]["data"].as_array().unwrap())
         .map(|bundle| bundle["defaultInstanceAuth"]["credential"]["__typename"].as_str().unwrap_or("none").to_owned())
         .collect();
@@ -81,7 +91,10 @@ async fn each_dialect_refuses_the_words_of_the_other() {
     let host = pair(&plane).await;
     let variables = || json!({ "id": host.runtime });
     let refused = host.director(&plane, PACKAGES, variables()).await;
-    assert_eq!((refused.status, &refused.body["errors"][0]["extensions"]["code"]), (422, &json!("GRAPHQL_VALIDATION_FAILED")));
+    assert_eq!(
+        (refused.status, &refused.body["errors"][0]["extensions"]["code"]),
+        (422, &json!("GRAPHQL_VALIDATION_FAILED"))
+    );
     assert!(refused.body["data"].is_null());
     plane.set_dialect(Dialect::Package);
     let listed = host.director(&plane, PACKAGES, variables()).await;
@@ -210,7 +223,9 @@ fn instance_queries(word: &str) -> [String; 3] {
     let fields = "{ id context inputParams auth { credential { ... on BasicCredentialData { username password } } } status { condition reason message timestamp } }";
     let one = word.to_lowercase();
     [
-        format!("mutation ($id: ID!, $in: {word}InstanceAuthRequestInput!) {{ made: request{word}InstanceAuthCreation({one}ID: $id, in: $in) {fields} }}"),
+        format!(
+            "mutation ($id: ID!, $in: {word}InstanceAuthRequestInput!) {{ made: request{word}InstanceAuthCreation({one}ID: $id, in: $in) {fields} }}"
+        ),
         format!("mutation ($id: ID!) {{ gone: request{word}InstanceAuthDeletion(authID: $id) {fields} }}"),
         format!("query ($id: ID!) {{ found: {one}InstanceAuth(id: $id) {fields} }}"),
     ]
@@ -223,7 +238,8 @@ async fn life_of_an_instance_auth(dialect: Dialect, word: &str) {
     let bundle = |place: usize| plane.inspect(|state| state.model.applications[&ids[place]].bundles[0].id.clone());
     let host = pair(&plane).await;
     let [create, delete, find] = instance_queries(word);
-    let input = json!({ "id": "11111111-2222-4333-8444-555555555555", "context": "{\"runtime\":1}", "inputParams": "{}" });
+    let input =
+        json!({ "id": "11111111-2222-4333-8444-555555555555", "context": "{\"runtime\":1}", "inputParams": "{}" });
     let ask = |query: &str, id: &str| {
         let variables = json!({ "id": id, "in": input });
         let query = query.to_owned();
@@ -290,7 +306,12 @@ async fn an_application_pages_through_its_bundles() {
 async fn requests_are_recorded_without_their_tokens() {
     let plane = start().await;
     let host = pair(&plane).await;
-    let request = client::request(&host.client, &plane.director_url(), "query Who($a: ID!) { viewer { id } runtime(id: $a) { id } }", &json!({ "a": "7" }));
+    let request = client::request(
+        &host.client,
+        &plane.director_url(),
+        "query Who($a: ID!) { viewer { id } runtime(id: $a) { id } }",
+        &json!({ "a": "7" }),
+    );
     let request = request.header("x-request-id", "42").header("Tenant", plane.tenant());
     client::send(request).await.unwrap();
     plane.wait_for(|requests| requests.iter().any(|request| request.is("viewer"))).await;
@@ -316,6 +337,9 @@ async fn a_client_without_http2_is_served_too_and_large_answers_are_compressed()
     let client = client::identified(client::builder(&plane).http1_only().no_gzip(), &host.identity);
     let request = client::request(&client, &plane.director_url(), APPLICATIONS, &json!({ "id": host.runtime }));
     let response = request.header("Accept-Encoding", "gzip").send().await.unwrap();
-    assert_eq!((response.version(), &response.headers()["content-encoding"]), (reqwest::Version::HTTP_11, &"gzip".parse().unwrap()));
+    assert_eq!(
+        (response.version(), &response.headers()["content-encoding"]),
+        (reqwest::Version::HTTP_11, &"gzip".parse().unwrap())
+    );
     assert_eq!(host.page(&plane, 100, "").await.data("/applicationsForRuntime/totalCount"), 100);
 }

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use x509_cert::{Certificate, der::DecodePem};
 
 fn is_unauthenticated(answer: &client::Answer) -> bool {
-    answer.status == 200 && answer.body["data"].is_null() && answer.error().starts_with("Failed to authenticate request")
+    answer.status == 200
+        && answer.body["data"].is_null()
+        && answer.error().starts_with("Failed to authenticate request")
 }
 
 #[tokio::test]
@@ -29,7 +31,8 @@ async fn a_token_leads_to_a_certificate_that_the_director_recognises() {
 async fn the_certificate_is_as_the_connector_makes_it() {
     let plane = start().await;
     let host = pair(&plane).await;
-    let leaf = Certificate::from_pem(host.chain.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap()).unwrap();
+    let leaf =
+        Certificate::from_pem(host.chain.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap()).unwrap();
     let contents = leaf.tbs_certificate();
     assert_eq!(contents.serial_number().as_bytes(), [2]);
     let validity = contents.validity();

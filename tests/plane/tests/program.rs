@@ -54,10 +54,16 @@ fn a_plane_is_driven_by_commands() {
     assert!(!run(dir, &["token", &id, "--form", "base64"]).contains("canary-"));
 
     let file = dir.join("apps.json");
-    fs::write(&file, json!({ "applications": [{ "name": "Mine", "bundles": [{ "name": "B", "apiDefinitions": [
-        { "name": "A", "targetURL": "https://old.example/api/v1" }] }] }] }).to_string()).unwrap();
+    fs::write(
+        &file,
+        json!({ "applications": [{ "name": "Mine", "bundles": [{ "name": "B", "apiDefinitions": [
+        { "name": "A", "targetURL": "https://old.example/api/v1" }] }] }] })
+        .to_string(),
+    )
+    .unwrap();
     let mine = run(dir, &["load", file.to_str().unwrap()]);
-    let generated = run(dir, &["generate", "--applications", "4", "--bundles", "2", "--apis", "2", "--credentials", "basic"]);
+    let generated =
+        run(dir, &["generate", "--applications", "4", "--bundles", "2", "--apis", "2", "--credentials", "basic"]);
     assert_eq!(generated.lines().count(), 4);
     run(dir, &["change", "Mine", "--name", "Yours", "--target-url", "https://new.example/"]);
     let before = run(dir, &["canaries"]).lines().count();
@@ -83,7 +89,8 @@ fn a_plane_is_driven_by_commands() {
     assert_eq!(run(dir, &["revoke", &id]), "0 revoked");
     assert_eq!(run(dir, &["expire", &id, "--certificates", "5s"]), "5 expired");
     run(dir, &["rotate-ca", "--distrust-former"]);
-    let settings: Value = serde_json::from_str(&run(dir, &["set", "--dialect", "bundle", "--revoked", "graphql"])).unwrap();
+    let settings: Value =
+        serde_json::from_str(&run(dir, &["set", "--dialect", "bundle", "--revoked", "graphql"])).unwrap();
     assert_eq!((&settings["dialect"], &settings["certificate_seconds"]), (&json!("bundle"), &json!(5)));
     assert_eq!(settings["subject_order"], "shuffled");
     let requests: Value = serde_json::from_str(&run(dir, &["requests", "--json"])).unwrap();
@@ -122,4 +129,22 @@ fn ports_are_consecutive_from_a_base() {
         return;
     }
     panic!("no four consecutive ports were free");
+}
+
+#[test]
+fn a_plane_ends_with_its_parent_when_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let script =
+        format!("'{}' --dir '{}' serve --with-parent & read line", env!("CARGO_BIN_EXE_plane"), dir.path().display());
+    let mut shell =
+        Command::new("sh").arg("-c").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(shell.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert!(line.starts_with("ready:"), "{line}");
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+    // The plane holds the other end of this pipe until it ends.
+    assert_eq!(output.read_line(&mut line).unwrap(), 0);
+    assert!(!dir.path().join("plane.json").exists());
 }

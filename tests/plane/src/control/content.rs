@@ -44,6 +44,7 @@ impl Control {
     }
 
     /// Adds generated applications, and tells their ids in the order of their making.
+    #[expect(clippy::needless_pass_by_value, reason = "a plan is written where it is used, and used up")]
     pub fn generate(&self, plan: Generate) -> Vec<String> {
         let applications = plan.make();
         self.shared.change(|state| {

@@ -23,12 +23,15 @@ impl Control {
         self.inspect(|state| {
             let asked = |id: &String| runtime.is_none_or(|wanted| wanted == id);
             let runtimes = state.model.runtimes.iter().filter(|(id, _)| asked(id));
-            let runtimes: Vec<Value> = runtimes.map(|(id, known)| {
-                let mut entry = json!(known);
-                entry["applications"] = state.model.applications.keys().filter(|app| known.sees(app)).cloned().collect();
-                entry["certificates"] = state.certificates_of(id);
-                entry
-            }).collect();
+            let runtimes: Vec<Value> = runtimes
+                .map(|(id, known)| {
+                    let mut entry = json!(known);
+                    entry["applications"] =
+                        state.model.applications.keys().filter(|app| known.sees(app)).cloned().collect();
+                    entry["certificates"] = state.certificates_of(id);
+                    entry
+                })
+                .collect();
             let seen = |id: &String| match runtime.and_then(|wanted| state.model.runtimes.get(wanted)) {
                 Some(runtime) => runtime.sees(id),
                 None => true,

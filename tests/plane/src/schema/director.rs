@@ -123,7 +123,7 @@ fn set_label<'a>(context: &ResolverContext<'a>) -> Resolved<'a> {
     if key.is_empty() || !key.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
         return Err(Failure::invalid(format!("key: \"{key}\" may contain only letters, digits and underscores")));
     }
-    let stored = value.clone().into_json().map_err(|error| Failure::invalid(error))?;
+    let stored = value.clone().into_json().map_err(Failure::invalid)?;
     let call = call(context);
     call.shared.change(|state| {
         let own = authorised(call, state, "runtime:write")?.id.clone();

@@ -67,7 +67,7 @@ pub(crate) fn of<T: Any>(
 
 /// A field that is text, or a scalar that is written as text.
 pub(crate) fn text<T: Any>(name: &str, kind: TypeRef, get: for<'a> fn(&'a T) -> Option<&'a str>) -> Field {
-    of(name, kind, move |parent, _| Ok(get(parent).map(|text| FieldValue::value(text))))
+    of(name, kind, move |parent, _| Ok(get(parent).map(FieldValue::value)))
 }
 
 /// A field that is another plain value.

@@ -5,13 +5,19 @@ use std::collections::HashSet;
 use async_graphql::{
     Positioned, Value as Constant,
     dynamic::Schema,
-    parser::types::{BaseType, ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet, Type},
+    parser::types::{
+        BaseType, ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet, Type,
+    },
     registry::{MetaType, Registry},
 };
 use async_graphql_value::Value;
 
 /// Refuses a variable whose type is not that of its place: an `Int` for an `ID`, or one that can be null where null is not allowed.
-pub(crate) fn check(schema: &Schema, document: &ExecutableDocument, operation: &OperationDefinition) -> Result<(), String> {
+pub(crate) fn check(
+    schema: &Schema,
+    document: &ExecutableDocument,
+    operation: &OperationDefinition,
+) -> Result<(), String> {
     let registry = schema.registry();
     let root = match operation.ty {
         OperationType::Query => Some(registry.query_type.as_str()),
@@ -38,7 +44,8 @@ impl<'a> Walk<'a> {
             match &selection.node {
                 Selection::Field(field) => self.field(&field.node, parent)?,
                 Selection::InlineFragment(fragment) => {
-                    let narrowed = fragment.node.type_condition.as_ref().map(|condition| condition.node.on.node.as_str());
+                    let narrowed =
+                        fragment.node.type_condition.as_ref().map(|condition| condition.node.on.node.as_str());
                     self.selections(&fragment.node.selection_set.node, narrowed.unwrap_or(parent))?;
                 }
                 Selection::FragmentSpread(spread) => {
@@ -77,7 +84,8 @@ impl<'a> Walk<'a> {
                 inner.map_or(Ok(()), |inner| items.iter().try_for_each(|item| self.value(item, inner)))
             }
             Value::Object(entries) => {
-                let Some(MetaType::InputObject { input_fields, .. }) = self.registry.types.get(place.trim_end_matches('!'))
+                let Some(MetaType::InputObject { input_fields, .. }) =
+                    self.registry.types.get(place.trim_end_matches('!'))
                 else {
                     return Ok(());
                 };

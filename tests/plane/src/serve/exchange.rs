@@ -137,10 +137,12 @@ pub(crate) async fn answer(
     } else if let Some(Effect::Body { body, content_type }) = replacement {
         reply = Some(Reply { content_type: content_type.clone(), ..Reply::text(200, body) });
     }
-    let streamed = match replacement {
-        Some(Effect::Huge { bytes }) => Some(unbounded(body::blanks(*bytes), false)),
-        Some(Effect::GzipBomb { bytes }) => Some(unbounded(body::bomb(*bytes), true)),
-        _ => None,
+    let streamed = if let Some(Effect::Huge { bytes }) = replacement {
+        Some(unbounded(body::blanks(*bytes), false))
+    } else if let Some(Effect::GzipBomb { bytes }) = replacement {
+        Some(unbounded(body::bomb(*bytes), true))
+    } else {
+        None
     };
     let cut = matches!(replacement, Some(Effect::Reset));
     record.status = if cut { None } else { reply.as_ref().map(|reply| reply.status).or(Some(200)) };
@@ -311,14 +313,14 @@ fn shape(reply: Reply, faults: &[Fault], compressible: bool) -> Response<Body> {
         }
     }
     builder = builder.header(header::CONTENT_LENGTH, bytes.len());
-    let effects = faults.iter().map(|fault| &fault.effect);
-    let body = effects.fold(None, |body, effect| match effect {
-        Effect::Truncate { bytes: sent } => Some(body::short(bytes.slice(..bytes.len().saturating_sub(1).min(*sent)))),
-        Effect::Drip { bytes: piece, milliseconds } => {
-            Some(body::drip(bytes.clone(), *piece, Duration::from_millis(*milliseconds)))
+    let mut body = None;
+    for fault in faults {
+        if let Effect::Truncate { bytes: sent } = fault.effect {
+            body = Some(body::short(bytes.slice(..bytes.len().saturating_sub(1).min(sent))));
+        } else if let Effect::Drip { bytes: piece, milliseconds } = fault.effect {
+            body = Some(body::drip(bytes.clone(), piece, Duration::from_millis(milliseconds)));
         }
-        _ => body,
-    });
+    }
     respond(builder, body.unwrap_or_else(|| body::whole(bytes)))
 }
 

@@ -1,6 +1,6 @@
 //! Listening sockets, handshakes, and the connections that follow.
 
-use std::{fmt, net::Ipv4Addr, sync::Arc};
+use std::{fmt, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use hyper::service::service_fn;
 use hyper_util::{
@@ -27,6 +27,9 @@ use super::{
     wire::{Cut, Wire},
 };
 use crate::{Endpoint, Error, Options, schema::Schemas, state::Shared};
+
+/// How long accepting pauses after a failure, so that a lack of descriptors does not become a lack of CPU.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// The sockets, bound before anything is served, so that the addresses are known.
 pub(crate) struct Listeners {
@@ -80,7 +83,10 @@ async fn accept(socket: TcpListener, endpoint: Endpoint, tls: TlsAcceptor, share
             accepted = socket.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 // The peer was gone, or there are no descriptors; either way the next may succeed.
-                Err(_) => { tokio::task::yield_now().await; continue }
+                Err(_) => {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
             },
             Some(_) = connections.join_next() => continue,
         };

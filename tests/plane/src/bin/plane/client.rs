@@ -37,7 +37,8 @@ impl Admin {
         if status.is_success() {
             return Ok(value);
         }
-        let message = value["error"].as_str().map_or_else(|| format!("The plane answered {status}: {value}"), str::to_owned);
+        let message =
+            value["error"].as_str().map_or_else(|| format!("The plane answered {status}: {value}"), str::to_owned);
         Err(message.into())
     }
 
@@ -54,8 +55,10 @@ impl Admin {
 fn written(dir: Option<PathBuf>) -> Result<String, Failure> {
     let dir = dir.or_else(|| env::var_os("PLANE_DIR").map(PathBuf::from)).unwrap_or_default();
     let path = dir.join("plane.json");
-    let text = fs::read_to_string(&path).map_err(|error| format!("{} cannot be read: {error}. Is a plane running there?", path.display()))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| format!("{} is damaged: {error}.", path.display()))?;
+    let text = fs::read_to_string(&path)
+        .map_err(|error| format!("{} cannot be read: {error}. Is a plane running there?", path.display()))?;
+    let value: Value =
+        serde_json::from_str(&text).map_err(|error| format!("{} is damaged: {error}.", path.display()))?;
     Ok(value["adminURL"].as_str().unwrap_or_default().to_owned())
 }
 

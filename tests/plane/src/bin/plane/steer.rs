@@ -153,7 +153,8 @@ fn print_request(request: &Value) {
 }
 
 fn print_state(state: &Value) {
-    let entry = |value: &Value| format!("{} {}", value["id"].as_str().unwrap_or("-"), value["name"].as_str().unwrap_or("-"));
+    let entry =
+        |value: &Value| format!("{} {}", value["id"].as_str().unwrap_or("-"), value["name"].as_str().unwrap_or("-"));
     for runtime in state["runtimes"].as_array().into_iter().flatten() {
         let condition = runtime["status"]["condition"].as_str().unwrap_or("-");
         println!("runtime {} {condition} {}", entry(runtime), runtime["labels"]);

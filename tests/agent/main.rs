@@ -1,0 +1,15 @@
+//! What the program promises as a whole: the real binary as a process of its own, against a simulated plane over real
+//! TLS. No test sleeps; each waits for what the plane records, the agent's board shows, or a process does.
+
+// Tests say what they expect by panicking.
+#![allow(clippy::unwrap_used)]
+
+mod commands;
+mod host;
+mod interruption;
+mod pairing;
+mod refusal;
+mod restart;
+mod scene;
+mod tree;
+mod waiting;
