@@ -5,6 +5,7 @@ use crate::packages::{Format, installed};
 
 pub(crate) const SERVICE: &str = "runtime-agent.service";
 pub(crate) const SOCKET: &str = "runtime-agent-apply.socket";
+pub(crate) const APPLIER: &str = "runtime-agent-apply.service";
 
 /// What every fresh installation has to look like, whichever package it came from.
 #[track_caller]
@@ -25,8 +26,6 @@ pub(crate) fn assert_healthy(host: &Host) {
         ("/etc/runtime-agent", "755 root:root"),
         ("/etc/runtime-agent/agent.toml", "644 root:root"),
         ("/etc/runtime-agent/hooks.d", "755 root:root"),
-        ("/etc/runtime-agent/templates", "755 root:root"),
-        ("/etc/runtime-agent/agent.d", "755 root:root"),
         ("/etc/runtime-agent/pairing", "2770 root:runtime-agent"),
         ("/var/lib/runtime-agent", "755 runtime-agent:runtime-agent"),
         ("/var/lib/runtime-agent/config", "2755 runtime-agent:runtime-agent-credentials"),

@@ -1,11 +1,11 @@
 //! The daemon as systemd runs it: its sandbox, its restarts, its directories.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::host::{Host, Options};
 use crate::packages::{Format, installed};
-use crate::promises::{SERVICE, SOCKET, assert_healthy};
+use crate::promises::{APPLIER, SERVICE, SOCKET, assert_healthy};
 
 #[test]
 fn the_sandbox_of_the_daemon_is_tight() {
@@ -27,7 +27,7 @@ fn every_line_of_the_units_is_understood() {
     let host = installed(Format::Deb);
 
     // Version 252 ignores what it does not know, and says so; verify makes that visible.
-    let verdict = host.run(&["systemd-analyze", "verify", "--man=no", SERVICE, SOCKET, "runtime-agent-apply.service"]);
+    let verdict = host.run(&["systemd-analyze", "verify", "--man=no", SERVICE, SOCKET, APPLIER]);
     assert_eq!((verdict.code, verdict.stderr.as_str()), (Some(0), ""));
 }
 
@@ -77,6 +77,69 @@ fn a_host_without_a_network_is_healthy_too() {
 
     assert_eq!(host.sh("grep -c : /proc/net/dev").ok(), "1", "Only the loopback interface is there.");
     assert_healthy(&host);
+}
+
+#[test]
+fn a_reload_reads_the_configuration_again_in_the_same_process() {
+    let host = installed(Format::Deb);
+    let first = host.property(SERVICE, "MainPID");
+
+    // Type=notify-reload is newer than this systemd: it is by the daemon's own messages that the reload ends.
+    host.run(&["systemctl", "reload", SERVICE]).ok();
+
+    assert_eq!(host.property(SERVICE, "MainPID"), first);
+    assert_healthy(&host);
+}
+
+#[test]
+fn the_applier_is_there_when_asked_and_gone_when_idle() {
+    let host = installed(Format::Deb);
+    assert_eq!(host.property(APPLIER, "ActiveState"), "inactive");
+
+    // A request that is none, for what counts is that it starts the applier and does no harm.
+    let journal = host.journal();
+    host.sh("curl --silent --max-time 20 --unix-socket /run/runtime-agent-apply.sock http://nonsense/ || true").ok();
+    for stage in ["Started ", "runtime-agent-apply.service: Deactivated successfully"] {
+        journal.until(stage, Duration::from_secs(60), |entry| {
+            entry.unit() == APPLIER && entry.message().starts_with(stage)
+        });
+    }
+
+    assert_eq!(host.property(APPLIER, "Result"), "success");
+    assert_healthy(&host);
+}
+
+#[test]
+fn an_applier_that_keeps_failing_closes_nothing_and_recovers() {
+    let host = installed(Format::Deb);
+    // Far more failures than systemd's limit of starts allows, in a short time.
+    host.sh("mkdir -p /run/systemd/system/runtime-agent-apply.service.d
+             cat >/run/systemd/system/runtime-agent-apply.service.d/test.conf <<'END'
+[Service]
+ExecStart=
+ExecStart=/bin/sh -c 'test -e /run/recovered && exec /usr/bin/runtime-agent apply; exit 1'
+RestartSec=100ms
+END
+             systemctl daemon-reload")
+        .ok();
+    let journal = host.journal();
+    let mut waiting = host
+        .observer(&["curl", "--silent", "--unix-socket", "/run/runtime-agent-apply.sock", "http://nonsense/"])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("setpriv and nsenter (util-linux) are installed");
+
+    for _ in 0..8 {
+        journal.until("a failure", Duration::from_secs(30), |entry| {
+            entry.unit() == APPLIER && entry.message().contains("Failed with result")
+        });
+    }
+    host.write_file("/run/recovered", "", 0o644);
+
+    // The request that waited all the time is answered now.
+    drop(waiting.wait());
+    assert_eq!(host.property(SOCKET, "ActiveState"), "active");
+    assert_eq!(host.property(APPLIER, "ActiveState"), "active");
 }
 
 #[test]
