@@ -1,5 +1,7 @@
 //! From settings and an identity to the plane's endpoints.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 
 use crate::config::{HttpsUrl, Settings};
@@ -14,16 +16,41 @@ fn options(settings: &Settings) -> ClientOptions {
         connect_timeout: settings.plane.connect_timeout.get(),
         stall_timeout: settings.plane.stall_timeout.get(),
         // Kept over one poll, so that an ordinary rhythm needs no new handshake; closed when polls are rare.
-        idle_timeout: (settings.sync.interval.get() * 2).min(std::time::Duration::from_secs(15 * 60)),
+        idle_timeout: (settings.sync.interval.get() * 2).min(Duration::from_secs(15 * 60)),
     }
 }
 
-fn limits(settings: &Settings) -> Limits {
-    Limits { answer_timeout: settings.plane.answer_timeout.get(), max_answer: settings.plane.max_answer.get() }
+/// How long one page of applications may take: 10 minutes.
+const LONGEST_PAGE: Duration = Duration::from_secs(600);
+
+/// The largest answer of a Connector that is taken: 1 MiB. A certificate chain has a few KiB.
+const CONNECTOR_ANSWER: u64 = 1024 * 1024;
+
+fn connector_limits(settings: &Settings) -> Limits {
+    let plane = &settings.plane;
+    Limits {
+        answer_timeout: plane.answer_timeout.get(),
+        whole_timeout: 2 * plane.stall_timeout.get(),
+        max_answer: plane.max_answer.get().min(CONNECTOR_ANSWER),
+    }
 }
 
-fn endpoint(settings: &Settings, url: &HttpsUrl, identity: Option<&ClientPem>) -> Result<Graphql, TrustError> {
-    Ok(Graphql::new(client(&options(settings), identity)?, url.as_url().clone(), limits(settings)))
+fn director_limits(settings: &Settings) -> Limits {
+    let plane = &settings.plane;
+    Limits {
+        answer_timeout: plane.answer_timeout.get(),
+        whole_timeout: LONGEST_PAGE.max(plane.stall_timeout.get()),
+        max_answer: plane.max_answer.get(),
+    }
+}
+
+fn endpoint(
+    settings: &Settings,
+    url: &HttpsUrl,
+    identity: Option<&ClientPem>,
+    limits: Limits,
+) -> Result<Graphql, TrustError> {
+    Ok(Graphql::new(client(&options(settings), identity)?, url.as_url().clone(), limits))
 }
 
 /// The Connector, with a one-time token.
@@ -31,7 +58,7 @@ fn endpoint(settings: &Settings, url: &HttpsUrl, identity: Option<&ClientPem>) -
 /// # Errors
 /// When no client can be made.
 pub fn connector_with_token(settings: &Settings, url: &HttpsUrl, token: &SecretString) -> Result<Graphql, TrustError> {
-    endpoint(settings, url, None)?
+    endpoint(settings, url, None, connector_limits(settings))?
         .with_secret_header(TOKEN_HEADER, token)
         .map_err(|error| TrustError::Client(error.to_string()))
 }
@@ -41,7 +68,7 @@ pub fn connector_with_token(settings: &Settings, url: &HttpsUrl, token: &SecretS
 /// # Errors
 /// When no client can be made.
 pub fn connector_with_identity(settings: &Settings, identity: &Identity) -> Result<Graphql, TrustError> {
-    endpoint(settings, &identity.record.renewal_url, Some(&identity.client))
+    endpoint(settings, &identity.record.renewal_url, Some(&identity.client), connector_limits(settings))
 }
 
 /// The Director.
@@ -49,6 +76,6 @@ pub fn connector_with_identity(settings: &Settings, identity: &Identity) -> Resu
 /// # Errors
 /// When no client can be made.
 pub fn director(settings: &Settings, identity: &Identity) -> Result<Director, TrustError> {
-    let graphql = endpoint(settings, &identity.record.director_url, Some(&identity.client))?;
+    let graphql = endpoint(settings, &identity.record.director_url, Some(&identity.client), director_limits(settings))?;
     Ok(Director::new(graphql, identity.record.tenant.clone()))
 }

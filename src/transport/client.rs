@@ -19,6 +19,19 @@ pub enum Trust {
     SystemAnd(PathBuf),
 }
 
+impl Trust {
+    /// Looks whether a configured CA bundle can be used.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn check(&self) -> Result<(), TrustError> {
+        match self {
+            Self::System => Ok(()),
+            Self::Only(path) | Self::SystemAnd(path) => bundle(path).map(drop),
+        }
+    }
+}
+
 /// A private key and the certificate chain for it, as one PEM text.
 #[derive(Debug, Clone)]
 pub struct ClientPem(pub SecretString);

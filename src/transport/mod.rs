@@ -7,5 +7,5 @@ mod fault;
 
 pub use call::{Graphql, Limits, Operation};
 pub use client::{ClientOptions, ClientPem, Trust, TrustError, client};
-pub use excerpt::excerpt;
+pub use excerpt::{excerpt, fit};
 pub use fault::{CallError, Fault, GraphqlError, Retry, Source};
