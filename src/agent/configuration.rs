@@ -20,7 +20,7 @@ use crate::ids::RuntimeId;
 use crate::output::manifest::{Changes, GenerationNumber, Manifest};
 use crate::output::{Published, Store};
 use crate::snapshot::Snapshot;
-use crate::transport::{Retry, Source};
+use crate::transport::{Protocol, Retry, Source};
 
 /// The longest that one poll is believed to be at work: large landscapes take many requests.
 const LONGEST_POLL: Duration = Duration::from_secs(2 * 60 * 60);
@@ -155,7 +155,7 @@ impl ConfigurationLoop {
         };
         // An identity in use was proven, and is known by name since then.
         let Some(runtime) = identity.record.runtime.clone() else { return };
-        match link::director(&settings, &identity) {
+        match link::director(&settings, &identity, Protocol::Negotiated) {
             Ok(director) => {
                 let host = identity.record.director_url.host();
                 self.plane = Some(Plane { director, runtime, host });

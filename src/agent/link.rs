@@ -8,13 +8,14 @@ use crate::config::{HttpsUrl, Settings};
 use crate::connector::TOKEN_HEADER;
 use crate::director::Director;
 use crate::identity::Identity;
-use crate::transport::{ClientOptions, ClientPem, Graphql, Limits, TrustError, client};
+use crate::transport::{ClientOptions, ClientPem, Graphql, Limits, Protocol, TrustError, client};
 
-fn options(settings: &Settings) -> ClientOptions {
+fn options(settings: &Settings, protocol: Protocol) -> ClientOptions {
     ClientOptions {
         trust: settings.plane.trust(),
         connect_timeout: settings.plane.connect_timeout.get(),
         stall_timeout: settings.plane.stall_timeout.get(),
+        protocol,
         // Kept over one poll, so that an ordinary rhythm needs no new handshake; closed when polls are rare.
         idle_timeout: (settings.sync.interval.get() * 2).min(Duration::from_secs(15 * 60)),
     }
@@ -49,8 +50,9 @@ fn endpoint(
     url: &HttpsUrl,
     identity: Option<&ClientPem>,
     limits: Limits,
+    protocol: Protocol,
 ) -> Result<Graphql, TrustError> {
-    Ok(Graphql::new(client(&options(settings), identity)?, url.as_url().clone(), limits))
+    Ok(Graphql::new(client(&options(settings, protocol), identity)?, url.as_url().clone(), limits))
 }
 
 /// The Connector, with a one-time token.
@@ -58,7 +60,7 @@ fn endpoint(
 /// # Errors
 /// When no client can be made.
 pub fn connector_with_token(settings: &Settings, url: &HttpsUrl, token: &SecretString) -> Result<Graphql, TrustError> {
-    endpoint(settings, url, None, connector_limits(settings))?
+    endpoint(settings, url, None, connector_limits(settings), Protocol::Plain)?
         .with_secret_header(TOKEN_HEADER, token)
         .map_err(|error| TrustError::Client(error.to_string()))
 }
@@ -68,14 +70,21 @@ pub fn connector_with_token(settings: &Settings, url: &HttpsUrl, token: &SecretS
 /// # Errors
 /// When no client can be made.
 pub fn connector_with_identity(settings: &Settings, identity: &Identity) -> Result<Graphql, TrustError> {
-    endpoint(settings, &identity.record.renewal_url, Some(&identity.client), connector_limits(settings))
+    endpoint(
+        settings,
+        &identity.record.renewal_url,
+        Some(&identity.client),
+        connector_limits(settings),
+        Protocol::Plain,
+    )
 }
 
 /// The Director.
 ///
 /// # Errors
 /// When no client can be made.
-pub fn director(settings: &Settings, identity: &Identity) -> Result<Director, TrustError> {
-    let graphql = endpoint(settings, &identity.record.director_url, Some(&identity.client), director_limits(settings))?;
+pub fn director(settings: &Settings, identity: &Identity, protocol: Protocol) -> Result<Director, TrustError> {
+    let graphql =
+        endpoint(settings, &identity.record.director_url, Some(&identity.client), director_limits(settings), protocol)?;
     Ok(Director::new(graphql, identity.record.tenant.clone()))
 }

@@ -18,7 +18,7 @@ use crate::identity::{Identity, Issued, KeyAlgorithm, PrivateKey, Record, Subjec
 use crate::ids::RuntimeId;
 use crate::pairing::{Asked, Pending, Verdict};
 use crate::token::{OneTimeToken, TokenFile};
-use crate::transport::{CallError, Fault, Retry, Source};
+use crate::transport::{CallError, Fault, Protocol, Retry, Source};
 
 /// How long a Director may take to hear of a certificate that the Connector has just signed: 15 minutes.
 const STRANGER: Duration = Duration::from_secs(15 * 60);
@@ -209,7 +209,7 @@ impl TrustLoop {
         if candidate.leaf.not_after <= now {
             return self.discard(&candidate, "it expired before it could be tried", failures);
         }
-        let viewer = match link::director(&self.settings(), &candidate) {
+        let viewer = match link::director(&self.settings(), &candidate, Protocol::Plain) {
             Ok(director) => director.viewer().await,
             Err(error) => {
                 self.cannot_reach(&format!("The new certificate waits to be tried: {error}."));
