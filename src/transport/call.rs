@@ -170,7 +170,7 @@ impl Graphql {
             return Err(Fault::Status {
                 code: answer.status,
                 retry_after: answer.retry_after,
-                excerpt: self.quote(&String::from_utf8_lossy(&answer.bytes[..answer.bytes.len().min(2048)])),
+                excerpt: self.quote(&beginning(&answer.bytes)),
             });
         }
         let whole = serde_json::from_slice::<Envelope<T>>(&answer.bytes);
@@ -254,6 +254,19 @@ impl Graphql {
             Fault::Interrupted(why)
         }
     }
+}
+
+/// The beginning of a body, for an excerpt; without the word that the cut goes through, for that could be half a secret,
+/// which nothing recognises.
+fn beginning(body: &[u8]) -> String {
+    const ENOUGH: usize = 2048;
+    let mut text = String::from_utf8_lossy(&body[..body.len().min(ENOUGH)]).into_owned();
+    if body.len() > ENOUGH
+        && let Some(end) = text.rfind(|c: char| c.is_whitespace() || c.is_control())
+    {
+        text.truncate(end);
+    }
+    text
 }
 
 /// What the TLS library said, however deep it lies: each layer wraps it in an I/O error of its own, and the source of an
@@ -359,6 +372,13 @@ mod tests {
         assert_eq!(retry_after(&header("Wed, 21 Oct 2015 07:29:00 GMT"), now), Some(Duration::from_secs(60)));
         assert_eq!(retry_after(&header("Wed, 21 Oct 2015 07:20:00 GMT"), now), Some(Duration::ZERO));
         assert_eq!(retry_after(&header("soon"), now), None);
+    }
+
+    #[test]
+    fn a_cut_goes_through_no_word() {
+        assert_eq!(beginning(b"a canary-token"), "a canary-token");
+        assert_eq!(beginning(format!("{}canary-token", "\u{a0}".repeat(1020)).as_bytes()).trim(), "");
+        assert_eq!(beginning("x".repeat(3000).as_bytes()).len(), 2048);
     }
 
     #[test]
