@@ -72,7 +72,7 @@ install: ## Install what was built, below DESTDIR and PREFIX (/usr/local); keeps
 	done
 	install -D -m 0644 systemd/runtime-agent.sysusers "$(DESTDIR)$(SYSUSERSDIR)/runtime-agent.conf"
 	install -D -m 0644 systemd/runtime-agent.tmpfiles "$(DESTDIR)$(TMPFILESDIR)/runtime-agent.conf"
-	install -d "$(DESTDIR)$(conf)/agent.d" "$(DESTDIR)$(conf)/hooks.d" "$(DESTDIR)$(conf)/templates"
+	install -d "$(DESTDIR)$(conf)/hooks.d"
 	test -e "$(DESTDIR)$(conf)/agent.toml" || install -m 0644 "$(CONFIG)" "$(DESTDIR)$(conf)/agent.toml"
 	for page in "$(MANUAL)"/man/*.[1-9]; do \
 		install -D -m 0644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; \

@@ -22,6 +22,12 @@ pub fn due(not_before: Timestamp, not_after: Timestamp, policy: Policy, dice: f6
     clock::after(not_before, lifetime.mul_f64(share))
 }
 
+/// Before when a certificate that was issued at `issued_at` is not renewed, whatever its dates: a quarter of what it
+/// has left, and at most an hour. So a plane that back-dates is not asked without end.
+pub fn earliest(issued_at: Timestamp, not_after: Timestamp) -> Timestamp {
+    clock::after(issued_at, (clock::until(issued_at, not_after) / 4).min(Duration::from_secs(60 * 60)))
+}
+
 /// The shortest wait between two tries to renew.
 const SHORTEST: Duration = Duration::from_secs(2);
 /// The longest wait between two tries to renew.

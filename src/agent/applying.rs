@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::board::Board;
 use super::pulse::Pulse;
 use super::status::{ApplyStatus, Area, Severity};
-use crate::apply::{self, Notice, Outcome, Report, Request, Route};
+use crate::apply::{self, Notice, Outcome, Refusal, Report, Request, Route};
 use crate::backoff::Backoff;
 use crate::clock;
 use crate::config::{ApplyMode, Settings};
@@ -41,40 +41,51 @@ pub struct Surroundings {
     pub applied: watch::Sender<Option<GenerationNumber>>,
 }
 
+/// A wait before the next try, after so many failures in a row.
+type Wait = Option<(Timestamp, u32)>;
+
 /// Serves the queue until the process ends.
 pub async fn run(mut around: Surroundings) {
     let mut waiting: VecDeque<Notice> = VecDeque::new();
-    let mut retry: Option<(Timestamp, u32)> = None;
+    // A hook that fails for a generation holds up no notice; an applier that cannot be reached holds up both.
+    let mut generation_wait: Wait = None;
+    let mut notice_wait: Wait = None;
     loop {
         let current = *around.published.borrow_and_update();
         let due = current.filter(|_| *around.applied.borrow() != current);
         let now = clock::now();
-        let ready = retry.is_none_or(|(at, _)| at <= now);
-        if ready && let Some(request) = next(&waiting, due) {
-            let failures = retry.map_or(0, |(_, failures)| failures);
-            retry = match around.serve(request).await {
-                Served::Succeeded | Served::HookFailed if matches!(request, Request::Notice(_)) => {
-                    // A notice is told once: what failed is reported, and the next event is on its way.
+        let ready = |wait: Wait| wait.is_none_or(|(at, _)| at <= now);
+        if ready(notice_wait)
+            && let Some(notice) = waiting.front().copied()
+        {
+            match around.serve(Request::Notice(notice)).await {
+                // A notice is told once: what failed is shown, and the next event is on its way.
+                Served::Succeeded | Served::HookFailed => {
                     waiting.pop_front();
-                    None
+                    notice_wait = None;
                 }
+                Served::Unreachable => notice_wait = around.later(notice_wait),
+            }
+            continue;
+        }
+        if ready(generation_wait)
+            && let Some(generation) = due
+        {
+            match around.serve(Request::ConfigChanged(generation)).await {
                 Served::Succeeded => {
-                    around.applied.send_replace(request.generation());
-                    None
+                    around.applied.send_replace(Some(generation));
+                    generation_wait = None;
                 }
-                Served::HookFailed | Served::Unreachable => {
-                    let cap = around.settings.borrow().apply.retry_cap.get();
-                    let failures = failures.saturating_add(1);
-                    let wait = Backoff::new(Duration::from_secs(10), cap).wait(failures, fastrand::f64(), None);
-                    Some((clock::after(clock::now(), wait), failures))
-                }
-            };
+                Served::HookFailed | Served::Unreachable => generation_wait = around.later(generation_wait),
+            }
             continue;
         }
         around.pulse.idle();
+        let wake = [notice_wait.filter(|_| !waiting.is_empty()), generation_wait.filter(|_| due.is_some())];
+        let wake = wake.into_iter().flatten().map(|(at, _)| at).min();
         let sleep = async {
-            match retry {
-                Some((at, _)) => clock::sleep_until(at).await,
+            match wake {
+                Some(at) => clock::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
@@ -89,18 +100,14 @@ pub async fn run(mut around: Surroundings) {
             }
             changed = around.published.changed() => {
                 // Another generation deserves a try of its own.
-                if changed.is_ok() { retry = None; }
+                if changed.is_ok() { generation_wait = None; }
             }
             changed = around.settings.changed() => {
-                if changed.is_ok() { retry = None; }
+                if changed.is_ok() { (generation_wait, notice_wait) = (None, None); }
             }
             () = sleep => {}
         }
     }
-}
-
-fn next(waiting: &VecDeque<Notice>, due: Option<GenerationNumber>) -> Option<Request> {
-    waiting.front().map(|notice| Request::Notice(*notice)).or(due.map(Request::ConfigChanged))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +118,13 @@ enum Served {
 }
 
 impl Surroundings {
+    fn later(&self, before: Wait) -> Wait {
+        let failures = before.map_or(0, |(_, failures)| failures).saturating_add(1);
+        let cap = self.settings.borrow().apply.retry_cap.get();
+        let wait = Backoff::new(Duration::from_secs(10), cap).wait(failures, fastrand::f64(), None);
+        Some((clock::after(clock::now(), wait), failures))
+    }
+
     fn route(&self, settings: &Settings) -> Option<Route> {
         match settings.apply.mode {
             ApplyMode::Off => None,
@@ -137,7 +151,12 @@ impl Surroundings {
                     Area::Apply,
                     Severity::Transient,
                     format!("Hooks for {} were not run: {error}", request.event()),
-                    "The agent tries again by itself; `systemctl status runtime-agent-apply.socket` may tell more.",
+                    match settings.apply.mode {
+                        ApplyMode::Socket => {
+                            "The agent tries again by itself; `systemctl status runtime-agent-apply.socket` may tell more."
+                        }
+                        ApplyMode::Inline | ApplyMode::Off => "The agent tries again by itself.",
+                    },
                 );
                 Served::Unreachable
             }
@@ -169,21 +188,31 @@ impl Surroundings {
                 );
             }
         }
-        let served = match &outcome {
-            Outcome::Done => {
+        let served = match (&outcome, request) {
+            (Outcome::Refused { reason: Refusal::Busy, .. }, _) => Served::Unreachable,
+            (Outcome::Done, Request::ConfigChanged(_)) => {
                 self.board.solved(Area::Apply);
                 Served::Succeeded
             }
-            Outcome::Failed { message } | Outcome::Refused { message, .. } => {
-                let next = match request {
-                    Request::ConfigChanged(_) => "It is run again by itself, less and less often, until it works.",
-                    Request::Notice(_) => "It is run again at the next such event.",
+            (Outcome::Done, Request::Notice(_)) => Served::Succeeded,
+            // Told once and not again, so it cannot be mended either: it is shown with the hooks, not as a problem.
+            (Outcome::Failed { message } | Outcome::Refused { message, .. }, Request::Notice(_)) => {
+                tracing::warn!("Hooks for {event} did not all work: {message}");
+                Served::HookFailed
+            }
+            (Outcome::Failed { message } | Outcome::Refused { message, .. }, Request::ConfigChanged(_)) => {
+                let own_words = match self.settings.borrow().apply.mode {
+                    ApplyMode::Socket => "`journalctl -u runtime-agent-apply`",
+                    ApplyMode::Inline | ApplyMode::Off => "the agent's log",
                 };
                 self.board.problem(
                     Area::Apply,
                     Severity::ActionNeeded,
                     format!("Hooks for {event} did not all work: {}.", message.trim_end_matches('.')),
-                    format!("{next} The hook's own words are in `journalctl -u runtime-agent-apply`."),
+                    format!(
+                        "They are run again by themselves, less and less often, until they work. Their own words are in \
+                         {own_words}."
+                    ),
                 );
                 Served::HookFailed
             }

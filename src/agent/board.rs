@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::status::{Area, Problem, Severity, Status};
 use crate::clock;
+use crate::transport::fit;
 
 /// A handle to the board.
 #[derive(Debug, Clone)]
@@ -42,10 +43,10 @@ impl Board {
 
     /// Puts up a problem. The journal tells of it once, not at every repetition.
     pub fn problem(&self, area: Area, severity: Severity, what: impl Into<String>, remedy: impl Into<String>) {
-        let (what, remedy) = (what.into(), remedy.into());
+        let (what, remedy) = (fit(&what.into()), remedy.into());
         let known = self.read(|status| status.problems.get(&area).cloned());
         let repeated = known.as_ref().is_some_and(|known| known.what == what && known.severity == severity);
-        let since = known.map_or_else(clock::now, |known| known.since);
+        let since = known.filter(|_| repeated).map_or_else(clock::now, |known| known.since);
         if !repeated {
             match severity {
                 Severity::ActionNeeded => tracing::error!(area = area.as_str(), "{what} {remedy}"),

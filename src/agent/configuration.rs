@@ -20,10 +20,13 @@ use crate::ids::RuntimeId;
 use crate::output::manifest::{Changes, GenerationNumber, Manifest};
 use crate::output::{Published, Store};
 use crate::snapshot::Snapshot;
-use crate::transport::{Retry, Source};
+use crate::transport::{Protocol, Retry, Source};
 
 /// The longest that one poll is believed to be at work: large landscapes take many requests.
 const LONGEST_POLL: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// How long to wait before looking again at what keeps the plane from being asked: 30 seconds.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Ask the plane now; the answer is a sentence.
 pub type SyncOrder = oneshot::Sender<Result<String, String>>;
@@ -56,6 +59,8 @@ pub struct ConfigurationLoop {
     page_size: Option<PageSize>,
     poll_at: Option<Timestamp>,
     failures: u32,
+    /// Until when the plane asked to be left alone.
+    left_alone_until: Option<Timestamp>,
     /// A snapshot that could not be written, with the instant of the next try.
     unwritten: Option<(Snapshot, Timestamp, u32)>,
     report: Report,
@@ -90,6 +95,7 @@ impl ConfigurationLoop {
             page_size: None,
             poll_at: None,
             failures: 0,
+            left_alone_until: None,
             unwritten: None,
             report: Report::Due(Timestamp::MIN, 0),
         };
@@ -102,6 +108,7 @@ impl ConfigurationLoop {
     /// Runs until the process ends.
     pub async fn run(mut self) {
         self.connect();
+        self.poll_now();
         loop {
             let report_at = match self.report {
                 Report::Due(at, _) if self.may_report() => Some(at),
@@ -119,10 +126,10 @@ impl ConfigurationLoop {
             tokio::select! {
                 biased;
                 changed = self.around.identity.changed() => {
-                    if changed.is_ok() { self.connect(); }
+                    if changed.is_ok() { self.connect(); self.poll_now(); }
                 }
                 changed = self.around.settings.changed() => {
-                    if changed.is_ok() { self.page_size = None; self.connect(); }
+                    if changed.is_ok() { self.reconfigure(); }
                 }
                 Some(order) = self.around.orders.recv() => {
                     let result = self.poll().await;
@@ -141,22 +148,43 @@ impl ConfigurationLoop {
         let identity = self.around.identity.borrow_and_update().clone();
         self.report = Report::Due(Timestamp::MIN, 0);
         self.plane = None;
-        self.poll_at = None;
-        let Some(identity) = identity else { return };
+        let Some(identity) = identity else {
+            self.poll_at = None;
+            self.around.board.update(|status| status.sync.next = None);
+            return;
+        };
         // An identity in use was proven, and is known by name since then.
         let Some(runtime) = identity.record.runtime.clone() else { return };
-        match link::director(&settings, &identity) {
+        match link::director(&settings, &identity, Protocol::Negotiated) {
             Ok(director) => {
                 let host = identity.record.director_url.host();
                 self.plane = Some(Plane { director, runtime, host });
-                self.poll_at = Some(clock::now());
             }
             Err(error) => self.around.board.problem(
                 Area::Sync,
                 Severity::ActionNeeded,
                 format!("The plane cannot be asked: {error}."),
-                "Mend the configuration and run: systemctl reload runtime-agent",
+                "The agent looks again by itself. Mend the file, or the configuration and then: systemctl reload \
+                 runtime-agent",
             ),
+        }
+    }
+
+    fn poll_now(&mut self) {
+        if self.around.identity.borrow().is_some() {
+            self.poll_at = Some(clock::now());
+        }
+    }
+
+    /// New settings: what did not work is tried with them at once; what works keeps its rhythm.
+    fn reconfigure(&mut self) {
+        let works = self.plane.is_some() && self.failures == 0;
+        self.page_size = None;
+        self.connect();
+        let interval = self.around.settings.borrow().sync.interval.get();
+        match self.poll_at {
+            Some(at) if works => self.poll_at = Some(at.min(clock::after(clock::now(), interval))),
+            Some(_) | None => self.poll_now(),
         }
     }
 
@@ -178,9 +206,19 @@ impl ConfigurationLoop {
 
     /// Asks the plane, and publishes what changed. The result is a sentence for whoever asked for it.
     async fn poll(&mut self) -> Result<String, String> {
+        if self.plane.is_none() {
+            self.connect();
+        }
         let Some(plane) = &self.plane else {
-            return Err("This host is not paired; drop a token first.".into());
+            self.poll_at = self.poll_at.map(|_| clock::after(clock::now(), LOOK_AGAIN));
+            let problem =
+                self.around.board.read(|status| status.problems.get(&Area::Sync).map(|known| known.what.clone()));
+            return Err(problem.unwrap_or_else(|| "This host is not paired; drop a token first.".into()));
         };
+        if let Some(until) = self.left_alone_until.filter(|until| *until > clock::now()) {
+            self.poll_at = Some(until);
+            return Err(format!("The plane asked to be left alone until {until}."));
+        }
         let settings = self.around.settings.borrow().clone();
         self.around.pulse.within(LONGEST_POLL);
         let started = clock::now();
@@ -223,7 +261,9 @@ impl ConfigurationLoop {
         let interval = settings.sync.interval.get();
         let cap = settings.sync.retry_cap.get().max(interval);
         let backoff = Backoff::new(interval.min(Duration::from_secs(10)), cap);
-        let next = clock::after(clock::now(), backoff.wait(self.failures, fastrand::f64(), asked));
+        let now = clock::now();
+        let next = clock::after(now, backoff.wait(self.failures, fastrand::f64(), asked));
+        self.left_alone_until = asked.map(|asked| clock::after(now, asked).min(next));
         self.poll_at = Some(next);
         let failures = self.failures;
         self.around.board.update(|status| {

@@ -1,29 +1,58 @@
 //! From settings and an identity to the plane's endpoints.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 
 use crate::config::{HttpsUrl, Settings};
 use crate::connector::TOKEN_HEADER;
 use crate::director::Director;
 use crate::identity::Identity;
-use crate::transport::{ClientOptions, ClientPem, Graphql, Limits, TrustError, client};
+use crate::transport::{ClientOptions, ClientPem, Graphql, Limits, Protocol, TrustError, client};
 
-fn options(settings: &Settings) -> ClientOptions {
+fn options(settings: &Settings, protocol: Protocol) -> ClientOptions {
     ClientOptions {
         trust: settings.plane.trust(),
         connect_timeout: settings.plane.connect_timeout.get(),
         stall_timeout: settings.plane.stall_timeout.get(),
+        protocol,
         // Kept over one poll, so that an ordinary rhythm needs no new handshake; closed when polls are rare.
-        idle_timeout: (settings.sync.interval.get() * 2).min(std::time::Duration::from_secs(15 * 60)),
+        idle_timeout: (settings.sync.interval.get() * 2).min(Duration::from_secs(15 * 60)),
     }
 }
 
-fn limits(settings: &Settings) -> Limits {
-    Limits { answer_timeout: settings.plane.answer_timeout.get(), max_answer: settings.plane.max_answer.get() }
+/// How long one page of applications may take: 10 minutes.
+const LONGEST_PAGE: Duration = Duration::from_secs(600);
+
+/// The largest answer of a Connector that is taken: 1 MiB. A certificate chain has a few KiB.
+const CONNECTOR_ANSWER: u64 = 1024 * 1024;
+
+fn connector_limits(settings: &Settings) -> Limits {
+    let plane = &settings.plane;
+    Limits {
+        answer_timeout: plane.answer_timeout.get(),
+        whole_timeout: 2 * plane.stall_timeout.get(),
+        max_answer: plane.max_answer.get().min(CONNECTOR_ANSWER),
+    }
 }
 
-fn endpoint(settings: &Settings, url: &HttpsUrl, identity: Option<&ClientPem>) -> Result<Graphql, TrustError> {
-    Ok(Graphql::new(client(&options(settings), identity)?, url.as_url().clone(), limits(settings)))
+fn director_limits(settings: &Settings) -> Limits {
+    let plane = &settings.plane;
+    Limits {
+        answer_timeout: plane.answer_timeout.get(),
+        whole_timeout: LONGEST_PAGE.max(plane.stall_timeout.get()),
+        max_answer: plane.max_answer.get(),
+    }
+}
+
+fn endpoint(
+    settings: &Settings,
+    url: &HttpsUrl,
+    identity: Option<&ClientPem>,
+    limits: Limits,
+    protocol: Protocol,
+) -> Result<Graphql, TrustError> {
+    Ok(Graphql::new(client(&options(settings, protocol), identity)?, url.as_url().clone(), limits))
 }
 
 /// The Connector, with a one-time token.
@@ -31,7 +60,7 @@ fn endpoint(settings: &Settings, url: &HttpsUrl, identity: Option<&ClientPem>) -
 /// # Errors
 /// When no client can be made.
 pub fn connector_with_token(settings: &Settings, url: &HttpsUrl, token: &SecretString) -> Result<Graphql, TrustError> {
-    endpoint(settings, url, None)?
+    endpoint(settings, url, None, connector_limits(settings), Protocol::Plain)?
         .with_secret_header(TOKEN_HEADER, token)
         .map_err(|error| TrustError::Client(error.to_string()))
 }
@@ -41,14 +70,21 @@ pub fn connector_with_token(settings: &Settings, url: &HttpsUrl, token: &SecretS
 /// # Errors
 /// When no client can be made.
 pub fn connector_with_identity(settings: &Settings, identity: &Identity) -> Result<Graphql, TrustError> {
-    endpoint(settings, &identity.record.renewal_url, Some(&identity.client))
+    endpoint(
+        settings,
+        &identity.record.renewal_url,
+        Some(&identity.client),
+        connector_limits(settings),
+        Protocol::Plain,
+    )
 }
 
 /// The Director.
 ///
 /// # Errors
 /// When no client can be made.
-pub fn director(settings: &Settings, identity: &Identity) -> Result<Director, TrustError> {
-    let graphql = endpoint(settings, &identity.record.director_url, Some(&identity.client))?;
+pub fn director(settings: &Settings, identity: &Identity, protocol: Protocol) -> Result<Director, TrustError> {
+    let graphql =
+        endpoint(settings, &identity.record.director_url, Some(&identity.client), director_limits(settings), protocol)?;
     Ok(Director::new(graphql, identity.record.tenant.clone()))
 }

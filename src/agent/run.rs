@@ -1,5 +1,6 @@
 //! Puts the daemon together, and ends it.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -29,6 +30,17 @@ pub enum RunError {
     /// A directory.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The state belongs to another user.
+    #[error(
+        "{state} belongs to the user {owner}, and the agent must run as that user: use `systemctl start runtime-agent`, or \
+         `runuser -u {owner} -- runtime-agent run`"
+    )]
+    NotTheOwner {
+        /// The state directory.
+        state: PathBuf,
+        /// Its owner.
+        owner: String,
+    },
     /// Somebody else is at work.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -62,9 +74,12 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
     harden();
     let paths = settings.paths.clone();
     disk::ensure_folder(&paths.state, 0o755)?;
+    only_the_owner(&paths.state)?;
     disk::ensure_folder(&paths.runtime, 0o755)?;
     let _lock = StateLock::take(&paths.state)?;
     disk::sweep(&paths.state)?;
+    // What a `runtime-agent pair` that was killed may have left. The folder may be missing, or somebody else's.
+    let _ = disk::sweep(&paths.pairing);
     let identities = IdentityStore::open(&paths.state)?;
     let key = DigestKey::load_or_create(&paths.state.join("digest.key"))?;
     let store = Store::open(&paths.config(), key, settings.output.keep_generations.into())?;
@@ -160,6 +175,17 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
     Ok(())
 }
 
+/// Somebody else, root above all, would leave files behind that the agent's own user cannot read.
+fn only_the_owner(state: &Path) -> Result<(), RunError> {
+    let owner = std::fs::metadata(state).map_err(|source| DiskError::new("look at", state, source))?.uid();
+    if owner == nix::unistd::geteuid().as_raw() {
+        return Ok(());
+    }
+    let name =
+        nix::unistd::User::from_uid(owner.into()).ok().flatten().map_or_else(|| owner.to_string(), |user| user.name);
+    Err(RunError::NotTheOwner { state: state.to_owned(), owner: name })
+}
+
 /// What was asked by a signal.
 enum Told {
     End(&'static str),
@@ -238,7 +264,7 @@ fn reload(path: &Path, settings: &watch::Sender<Rc<Settings>>, board: &Board) {
         Err(error) => board.problem(
             Area::Configuration,
             Severity::ActionNeeded,
-            format!("The new configuration is refused: {error}"),
+            format!("The new configuration is refused: {}.", error.brief()),
             "The old one stays in force. Mend the file (`runtime-agent check` shows the place) and reload again.",
         ),
     }
@@ -256,7 +282,7 @@ async fn headline(mut status: watch::Receiver<Status>) {
             (status.headline.replace(['\n', '\r'], " "), status.state)
         };
         if state.replace(now) != Some(now) {
-            tracing::info!(state = now.as_str(), "{}: {line}", now.as_str());
+            tracing::info!(state = now.as_str(), "{line}");
         }
         if line != shown {
             notify(&[NotifyState::Status(&line)]);

@@ -158,6 +158,8 @@ pub struct ApplyStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Area {
+    /// The file in which a token is dropped.
+    TokenFile,
     /// Getting an identity.
     Pairing,
     /// Keeping it.
@@ -180,6 +182,7 @@ impl Area {
     /// A bounded word for log fields.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::TokenFile => "token-file",
             Self::Pairing => "pairing",
             Self::Renewal => "renewal",
             Self::Certificate => "certificate",

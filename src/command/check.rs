@@ -3,15 +3,21 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{complain, exit};
+use super::{complain, exit, say};
 use crate::config;
 
 pub(super) fn execute(path: &Path) -> ExitCode {
     match config::load(path) {
-        Ok(_) => {
-            println!("{} is valid", path.display());
-            ExitCode::SUCCESS
-        }
+        Ok(settings) => match settings.plane.trust().check() {
+            Ok(()) => {
+                say(&format!("{} is valid", path.display()));
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                complain(&error);
+                ExitCode::from(exit::CONFIG)
+            }
+        },
         Err(error) => {
             complain(&error);
             ExitCode::from(exit::CONFIG)

@@ -8,12 +8,13 @@ mod status;
 
 use std::fmt::Display;
 use std::future::Future;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::{Cli, Command};
-use crate::config::{self, Settings};
+use crate::config::{self, Paths, Settings};
 use crate::control::{Answer, Client, ControlError};
 
 /// Exit statuses that scripts may rely on; 0 is success, and 2 a wrong command line.
@@ -38,15 +39,20 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Run(config) => with_settings(&config.path, |settings| run::execute(settings, &config.path)),
         Command::Apply { config, stdio } => with_settings(&config.path, |settings| apply::execute(&settings, stdio)),
         Command::Check { file } => check::execute(&file),
-        Command::Status { config, json } => with_settings(&config.path, |settings| status::execute(&settings, json)),
-        Command::Pair { config, token_file, timeout } => {
-            with_settings(&config.path, |settings| pair::execute(&settings, &token_file, timeout))
-        }
-        Command::Sync(config) => {
-            with_settings(&config.path, |settings| order(&settings, async |client| client.sync().await))
-        }
-        Command::Renew(config) => {
-            with_settings(&config.path, |settings| order(&settings, async |client| client.renew().await))
+        Command::Status { config, json } => status::execute(&paths(&config.path), json),
+        Command::Pair { config, token_file, timeout } => pair::execute(&paths(&config.path), &token_file, timeout),
+        Command::Sync(config) => order(&paths(&config.path), async |client| client.sync().await),
+        Command::Renew(config) => order(&paths(&config.path), async |client| client.renew().await),
+    }
+}
+
+/// Where the agent is met. An invalid file is complained of, and does not keep anybody from asking.
+fn paths(path: &Path) -> Paths {
+    match config::load(path) {
+        Ok(settings) => settings.paths,
+        Err(error) => {
+            complain(&error.brief());
+            config::paths(path)
         }
     }
 }
@@ -75,14 +81,14 @@ fn on_runtime<T>(future: impl Future<Output = T>) -> Result<T, ExitCode> {
     Ok(result)
 }
 
-fn order(settings: &Settings, order: impl AsyncFnOnce(&Client) -> Result<Answer, ControlError>) -> ExitCode {
+fn order(paths: &Paths, order: impl AsyncFnOnce(&Client) -> Result<Answer, ControlError>) -> ExitCode {
     let conversation = async {
-        let client = Client::new(&settings.paths.control())?;
+        let client = Client::new(&paths.control())?;
         order(&client).await
     };
     match on_runtime(conversation) {
         Ok(Ok(Answer { done: true, message })) => {
-            println!("{message}");
+            say(&message);
             ExitCode::SUCCESS
         }
         Ok(Ok(Answer { done: false, message })) => {
@@ -102,6 +108,16 @@ fn no_conversation(error: &ControlError) -> ExitCode {
     })
 }
 
+/// Prints a line. Whoever does not read it to the end does not want it.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", printable(line));
+}
+
 fn complain(error: &dyn Display) {
-    eprintln!("runtime-agent: {error}");
+    let _ = writeln!(std::io::stderr(), "runtime-agent: {}", printable(&error.to_string()));
+}
+
+/// Without what would move the cursor: root reads here what the daemon's user answers.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }

@@ -7,24 +7,27 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{complain, exit, no_conversation, on_runtime};
-use crate::config::Settings;
+use super::{complain, exit, no_conversation, on_runtime, say};
+use crate::agent::status::Area;
+use crate::config::Paths;
 use crate::control::{Client, ControlError};
 use crate::disk::{self, Owner};
 use crate::pairing::Verdict;
 use crate::token::{self, MAX_TOKEN_FILE};
 
-pub(super) fn execute(settings: &Settings, file: &Path, limit: Duration) -> ExitCode {
-    match place(settings, file) {
-        Ok(fingerprint) => match on_runtime(tokio_limit(limit, wait(settings, &fingerprint))) {
+pub(super) fn execute(paths: &Paths, file: &Path, limit: Duration) -> ExitCode {
+    let began = Timestamp::now();
+    match place(paths, file) {
+        Ok(fingerprint) => match on_runtime(tokio_limit(limit, wait(paths, &fingerprint, began))) {
             Ok(Some(Ok(code))) => code,
             Ok(Some(Err(error))) => {
-                eprintln!(
-                    "The token lies in {} and is used as soon as the agent runs.",
-                    settings.paths.token().display()
-                );
+                complain(&format_args!(
+                    "the token lies in {} and is used as soon as the agent runs",
+                    paths.token().display()
+                ));
                 no_conversation(&error)
             }
             Ok(None) => {
@@ -45,16 +48,16 @@ async fn tokio_limit<T>(limit: Duration, future: impl Future<Output = T>) -> Opt
 }
 
 /// Puts the token into the folder, whole, for the agent's user to read. Returns its fingerprint.
-fn place(settings: &Settings, file: &Path) -> Result<String, String> {
+fn place(paths: &Paths, file: &Path) -> Result<String, String> {
     let content = read(file).map_err(|error| format!("cannot read the token from {}: {error}", file.display()))?;
     if content.len() as u64 > MAX_TOKEN_FILE {
         return Err("what was given is larger than 64 KiB, which no token is; nothing was done".into());
     }
     let token = token::parse(&content)
         .map_err(|error| format!("what was given cannot be used as a token: {error}; nothing was done"))?;
-    let path = settings.paths.token();
+    let path = paths.token();
     // As root, the token is given to whom the state belongs: the agent's user. Anybody else can only be that user.
-    let owner = match fs::metadata(&settings.paths.state) {
+    let owner = match fs::metadata(&paths.state) {
         Ok(state) if nix::unistd::geteuid().is_root() => Owner::Other { user: state.uid(), group: state.gid() },
         _ => Owner::Own,
     };
@@ -75,30 +78,47 @@ fn read(file: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// Shows progress until the token has come to an end.
-async fn wait(settings: &Settings, fingerprint: &str) -> Result<ExitCode, ControlError> {
-    let client = Client::new(&settings.paths.control())?;
+async fn wait(paths: &Paths, fingerprint: &str, began: Timestamp) -> Result<ExitCode, ControlError> {
+    let client = Client::new(&paths.control())?;
     let mut status = client.status(None).await?;
-    let mut shown = None;
+    let mut shown = (None, None);
+    let mut seen = false;
     loop {
         let ours = status.token.as_ref().filter(|token| token.fingerprint.as_deref() == Some(fingerprint));
-        match ours.map(|token| (token.verdict, &token.detail)) {
-            Some((Verdict::Paired, _)) => {
-                println!("{}", status.headline);
+        match ours {
+            Some(token) if token.verdict == Verdict::Paired && token.at < began => {
+                say("This host was paired by this token before; nothing was done.");
                 return Ok(ExitCode::SUCCESS);
             }
-            Some((Verdict::Refused, detail)) => {
-                complain(detail);
+            Some(token) if token.verdict == Verdict::Paired => {
+                say(&status.headline);
+                return Ok(ExitCode::SUCCESS);
+            }
+            // A verdict from before is about to be replaced: what was refused is tried again.
+            Some(token) if token.verdict == Verdict::Refused && token.at >= began => {
+                complain(&token.detail);
                 return Ok(ExitCode::from(exit::ACTION_NEEDED));
             }
-            Some((Verdict::InUse, _)) | None => {
-                if status.endeavour != shown {
-                    if let Some(endeavour) = &status.endeavour {
-                        println!("{endeavour} …");
-                    }
-                    shown.clone_from(&status.endeavour);
-                }
+            None if seen => {
+                complain(&"another token has taken this one's place; `runtime-agent status` tells more");
+                return Ok(ExitCode::from(exit::ACTION_NEEDED));
             }
+            Some(token) => seen |= token.verdict == Verdict::InUse,
+            None => {}
         }
+        let problem = [Area::TokenFile, Area::Pairing].iter().find_map(|area| status.problems.get(area));
+        let now = (status.endeavour.clone(), problem.map(|problem| format!("{} {}", problem.what, problem.remedy)));
+        if now.0 != shown.0
+            && let Some(endeavour) = &now.0
+        {
+            say(&format!("{endeavour} …"));
+        }
+        if now.1 != shown.1
+            && let Some(problem) = &now.1
+        {
+            say(&format!("  {problem}"));
+        }
+        shown = now;
         status = client.status(Some(status.revision)).await?;
     }
 }

@@ -5,26 +5,26 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{exit, no_conversation, on_runtime};
+use super::{exit, no_conversation, on_runtime, say};
 use crate::agent::status::{Severity, State, Status};
-use crate::config::Settings;
+use crate::config::Paths;
 use crate::control::Client;
 use crate::pairing::Verdict;
 
-pub(super) fn execute(settings: &Settings, json: bool) -> ExitCode {
-    let conversation = async { Client::new(&settings.paths.control())?.status(None).await };
+pub(super) fn execute(paths: &Paths, json: bool) -> ExitCode {
+    let conversation = async { Client::new(&paths.control())?.status(None).await };
     match on_runtime(conversation) {
         Ok(Ok(status)) => {
             if json {
                 match serde_json::to_string_pretty(&status) {
-                    Ok(text) => println!("{text}"),
+                    Ok(text) => say(&text),
                     Err(error) => {
                         super::complain(&error);
                         return ExitCode::from(exit::FAILED);
                     }
                 }
             } else {
-                print!("{}", page(&status, Timestamp::now(), &TimeZone::system()));
+                say(page(&status, Timestamp::now(), &TimeZone::system()).trim_end());
             }
             match status.state {
                 State::Healthy => ExitCode::SUCCESS,

@@ -1,8 +1,10 @@
 //! Reading the configuration file.
 
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::settings::Settings;
+use super::settings::{Paths, Settings};
 
 /// Where the configuration is read from, when nothing else is said.
 pub const DEFAULT_PATH: &str = "/etc/runtime-agent/agent.toml";
@@ -22,6 +24,9 @@ pub enum ConfigError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It is something else than a file.
+    #[error("the configuration {0} is not a regular file")]
+    NotAFile(PathBuf),
     /// The file is too large.
     #[error("the configuration {0} is larger than 1 MiB")]
     TooLarge(PathBuf),
@@ -43,22 +48,70 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// The error in one line, without the picture of the place.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Invalid { path, explanation } => {
+                let mut lines = explanation.lines();
+                let place = lines.next().unwrap_or_default();
+                // The picture's lines have a bar in them, after a line number or none.
+                let is_picture = |line: &&str| {
+                    line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start().starts_with('|')
+                };
+                let reason: Vec<_> = lines.filter(|line| !is_picture(line)).collect();
+                format!("{}: {place}: {}", path.display(), reason.join(" "))
+            }
+            Self::Unreadable { .. } | Self::NotAFile(_) | Self::TooLarge(_) | Self::Contradiction { .. } => {
+                self.to_string()
+            }
+        }
+    }
+}
+
+/// Where the agent that runs is met, as far as the file tells: a file that became invalid after the agent had read it
+/// keeps nobody from asking the agent.
+pub fn paths(path: &Path) -> Paths {
+    /// Only what is looked for; the rest may be as wrong as it likes.
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Lenient {
+        paths: Paths,
+    }
+    let text = read(path).unwrap_or_default();
+    toml::from_str::<Lenient>(&text).unwrap_or_default().paths
+}
+
+/// The file's text, if it is a file, and not too large to be one that people wrote.
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    // Without O_NONBLOCK, a FIFO would hold us for ever.
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+        .open(path)
+        .map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(ConfigError::NotAFile(path.to_owned()));
+    }
+    let mut text = String::new();
+    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > MAX_FILE { Err(ConfigError::TooLarge(path.to_owned())) } else { Ok(text) }
+}
+
 /// Reads the configuration. A missing file at [`DEFAULT_PATH`] means the defaults; any other missing file is an error.
 ///
 /// # Errors
 /// When the file cannot be read or is not valid.
 pub fn load(path: &Path) -> Result<Settings, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path == Path::new(DEFAULT_PATH) => {
-            return Ok(Settings::default());
+    match read(path) {
+        Err(ConfigError::Unreadable { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound && path == Path::new(DEFAULT_PATH) =>
+        {
+            Ok(Settings::default())
         }
-        Err(error) => return Err(unreadable(error)),
-        Ok(metadata) if metadata.len() > MAX_FILE => return Err(ConfigError::TooLarge(path.to_owned())),
-        Ok(_) => {}
+        text => parse(&text?, path),
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    parse(&text, path)
 }
 
 /// Parses a configuration; `path` is only for messages.
@@ -81,8 +134,14 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
             return contradiction(format!("{key} = {value:?} must be an absolute path"));
         }
     }
-    if settings.renewal.jitter.get() > settings.renewal.after.get() {
-        return contradiction("renewal.jitter must not be larger than renewal.after".into());
+    if let Some(bundle) = settings.plane.ca_bundle.as_ref().filter(|bundle| !bundle.is_absolute()) {
+        return contradiction(format!("plane.ca_bundle = {bundle:?} must be an absolute path"));
+    }
+    if settings.sync.jitter.get() > 0.5 {
+        return contradiction(format!("sync.jitter = {} must be from 0.0 to 0.5", settings.sync.jitter.get()));
+    }
+    if settings.renewal.jitter.get() > settings.renewal.after.get() / 2.0 {
+        return contradiction("renewal.jitter must not be larger than half of renewal.after".into());
     }
     if !(0.05..=0.95).contains(&settings.renewal.after.get()) {
         return contradiction(format!(
@@ -142,6 +201,28 @@ mod tests {
         assert!(text.contains("line 2") && text.contains("out of bounds"), "{text}");
         let text = refusal("[paths]\nstate = \"var\"\n");
         assert!(text.contains("paths.state") && text.contains("absolute"), "{text}");
+    }
+
+    #[test]
+    fn a_broken_file_is_told_in_one_line_and_does_not_hide_the_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.toml");
+        std::fs::write(&path, "[paths]\nruntime = \"/elsewhere\"\n[sync]\nintervall = \"3m\"\n").unwrap();
+        let brief = load(&path).unwrap_err().brief();
+        assert!(brief.contains("line 4") && brief.contains("unknown field `intervall`"), "{brief}");
+        assert!(!brief.contains('\n') && !brief.contains('|') && !brief.contains('^'), "{brief}");
+        assert_eq!(paths(&path).runtime, Path::new("/elsewhere"));
+        std::fs::write(&path, "not TOML at all").unwrap();
+        assert_eq!(paths(&path), Paths::default());
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_without_hanging() {
+        assert!(matches!(load(Path::new("/dev/zero")), Err(ConfigError::NotAFile(_))));
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(load(&fifo), Err(ConfigError::NotAFile(_))));
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod load;
 mod settings;
 mod values;
 
-pub use load::{ConfigError, DEFAULT_PATH, load, parse};
+pub use load::{ConfigError, DEFAULT_PATH, load, parse, paths};
 pub use settings::{
     Apply, ApplyMode, BundleUse, Hooks, Log, LogFormat, LogLevel, Output, Paths, Plane, Renewal, Report, Settings, Sync,
 };

@@ -170,7 +170,7 @@ pub struct Hooks {
     pub timeout: Seconds<1, HOUR>,
     /// How long they have then, before they are killed.
     pub grace: Seconds<1, { 5 * MINUTE }>,
-    /// How much of a hook's output is kept.
+    /// How much of a hook's output is written to the log; what comes after is read and dropped.
     pub output_limit: ByteSize<256, MIB>,
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::Error as _;
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
@@ -47,22 +47,31 @@ impl<const MIN: u64, const MAX: u64> Serialize for Seconds<MIN, MAX> {
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Seconds<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let duration = humantime::parse_duration(&text).map_err(|error| {
-            D::Error::custom(format_args!(
-                "{text:?} is not a duration ({error}); write it as \"90s\", \"3m\" or \"2h 30m\""
-            ))
-        })?;
-        if (Duration::from_secs(MIN)..=Duration::from_secs(MAX)).contains(&duration) {
-            Ok(Self(duration))
-        } else {
-            let bound = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
-            Err(D::Error::custom(format_args!(
-                "{text:?} is out of bounds: it must be from {} to {}",
-                bound(MIN),
-                bound(MAX)
-            )))
+        struct Written<const MIN: u64, const MAX: u64>;
+
+        impl<const MIN: u64, const MAX: u64> Visitor<'_> for Written<MIN, MAX> {
+            type Value = Seconds<MIN, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration, written as \"90s\", \"3m\" or \"2h 30m\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                let duration = humantime::parse_duration(text).map_err(|error| {
+                    E::custom(format_args!(
+                        "{text:?} is not a duration ({error}); write it as \"90s\", \"3m\" or \"2h 30m\""
+                    ))
+                })?;
+                if (Duration::from_secs(MIN)..=Duration::from_secs(MAX)).contains(&duration) {
+                    return Ok(Seconds(duration));
+                }
+                let bound = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
+                let (min, max) = (bound(MIN), bound(MAX));
+                Err(E::custom(format_args!("{text:?} is out of bounds: it must be from {min} to {max}")))
+            }
         }
+
+        deserializer.deserialize_str(Written)
     }
 }
 
@@ -193,7 +202,7 @@ impl TryFrom<Url> for HttpsUrl {
 
     fn try_from(url: Url) -> Result<Self, InvalidUrl> {
         if url.scheme() != "https" {
-            Err(InvalidUrl::NotHttps(url.scheme().to_owned()))
+            Err(InvalidUrl::NotHttps(crate::transport::excerpt(url.scheme(), &[])))
         } else if !url.username().is_empty() || url.password().is_some() {
             Err(InvalidUrl::UserInfo)
         } else {

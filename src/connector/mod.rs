@@ -1,6 +1,6 @@
 //! The Connector: what it answers to a token or a certificate, and the signing of certificates.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{HttpsUrl, InvalidUrl};
@@ -51,8 +51,8 @@ pub enum ConnectorError {
         /// What is wrong with it.
         why: InvalidUrl,
     },
-    /// A field is null.
-    #[error("the Connector's answer cannot be used: its {0} is null")]
+    /// A field is null, or empty.
+    #[error("the Connector's answer cannot be used: its {0} is missing")]
     Absent(&'static str),
 }
 
@@ -124,12 +124,18 @@ pub async fn configuration(connector: &Graphql) -> Result<Configuration, Connect
         text.ok_or(ConnectorError::Absent(field))?.parse().map_err(|why| ConnectorError::Url { field, why })
     };
     Ok(Configuration {
-        token: wire.token.ok_or(ConnectorError::Absent("token"))?.token,
+        token: wire.token.map(|wire| wire.token).filter(is_presentable).ok_or(ConnectorError::Absent("token"))?,
         subject: info.subject.parse()?,
         key_algorithm: info.key_algorithm.parse()?,
         director_url: url(plane.director_url, "directorURL")?,
         renewal_url: url(plane.certificate_secured_connector_url, "certificateSecuredConnectorURL")?,
     })
+}
+
+/// Whether a token can stand in a header.
+fn is_presentable(token: &SecretString) -> bool {
+    let token = token.expose_secret();
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Has a certificate signed. A token that was sent is spent by this.

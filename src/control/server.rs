@@ -79,37 +79,15 @@ async fn sync(State(handles): State<Handles>) -> (StatusCode, Json<Answer>) {
 
 async fn renew(State(handles): State<Handles>) -> (StatusCode, Json<Answer>) {
     let (sender, receiver) = oneshot::channel();
-    let sent = handles.trust.send(TrustOrder::Renew(sender)).await.is_ok();
-    let (code, Json(mut answer)) = answer(sent, receiver).await;
-    if answer.done {
-        answer.message = "The certificate is being renewed.".into();
-    }
-    (code, Json(answer))
+    answer(handles.trust.send(TrustOrder::Renew(sender)).await.is_ok(), receiver).await
 }
 
-async fn answer<T: Into<Sentence>>(
-    sent: bool,
-    receiver: oneshot::Receiver<Result<T, String>>,
-) -> (StatusCode, Json<Answer>) {
+async fn answer(sent: bool, receiver: oneshot::Receiver<Result<String, String>>) -> (StatusCode, Json<Answer>) {
     let result = if sent { receiver.await.ok() } else { None };
     let (code, done, message) = match result {
-        Some(Ok(sentence)) => (StatusCode::OK, true, sentence.into().0),
+        Some(Ok(message)) => (StatusCode::OK, true, message),
         Some(Err(message)) => (StatusCode::CONFLICT, false, message),
         None => (StatusCode::SERVICE_UNAVAILABLE, false, "The agent is ending.".into()),
     };
     (code, Json(Answer { done, message }))
-}
-
-struct Sentence(String);
-
-impl From<String> for Sentence {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl From<()> for Sentence {
-    fn from((): ()) -> Self {
-        Self(String::new())
-    }
 }

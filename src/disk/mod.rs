@@ -185,8 +185,8 @@ pub fn remove(path: &Path) -> Result<(), DiskError> {
     }
 }
 
-/// Removes a folder with all that is in it (or a file that took its name). It loses its name first, in one step: whatever happens in the middle,
-/// nobody finds half of it under that name. One that is not there is no error.
+/// Removes a folder with all that is in it (or a file that took its name). It loses its name first, in one step:
+/// whatever happens in the middle, nobody finds half of it under that name. One that is not there is no error.
 ///
 /// # Errors
 /// When the folder is still there, or what remains of it under a temporary name.

@@ -76,7 +76,7 @@ impl Issued {
         }
         let parsed = x509_cert::Certificate::from_der(&leaf_der).map_err(CertificateError::from)?;
         if !same_attributes(parsed.tbs_certificate().subject(), subject.name()) {
-            return Err(IssuedError::OtherSubject(leaf.subject));
+            return Err(IssuedError::OtherSubject(crate::transport::excerpt(&leaf.subject, &[])));
         }
         if leaf.not_after <= now {
             return Err(IssuedError::Expired(leaf.not_after));

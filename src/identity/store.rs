@@ -58,10 +58,13 @@ pub struct Record {
     pub key_algorithm: KeyAlgorithm,
     /// When the certificate came.
     pub issued_at: Timestamp,
+    /// The fingerprint of the token that it came by; none, where it is a renewal.
+    #[serde(default)]
+    pub token: Option<String>,
 }
 
 impl Record {
-    /// What belongs to an identity that is being made.
+    /// What belongs to an identity that is being made, by renewal where nothing else is said.
     pub fn new(
         runtime: Option<RuntimeId>,
         tenant: Option<TenantId>,
@@ -70,7 +73,16 @@ impl Record {
         key_algorithm: KeyAlgorithm,
         issued_at: Timestamp,
     ) -> Self {
-        Self { version: RECORD_VERSION, runtime, tenant, director_url, renewal_url, key_algorithm, issued_at }
+        Self {
+            version: RECORD_VERSION,
+            runtime,
+            tenant,
+            director_url,
+            renewal_url,
+            key_algorithm,
+            issued_at,
+            token: None,
+        }
     }
 }
 
@@ -141,7 +153,7 @@ impl IdentityStore {
     /// # Errors
     /// When the folder cannot be read, or the candidate is damaged.
     pub fn candidate(&self) -> Result<Option<Identity>, IdentityError> {
-        let current = self.current_number()?;
+        let current = self.current_number().unwrap_or(None);
         match self.numbers()?.into_iter().max() {
             Some(number) if Some(number) > current => self.read(number).map(Some),
             _ => Ok(None),
@@ -153,7 +165,8 @@ impl IdentityStore {
     /// # Errors
     /// When it cannot be written; nothing is left of it then.
     pub fn stage(&self, issued: &Issued, key: &PrivateKey, record: Record) -> Result<Identity, IdentityError> {
-        let last = self.numbers()?.into_iter().max().map_or(0, |number| number.0);
+        let current = self.current_number().unwrap_or(None);
+        let last = self.numbers()?.into_iter().chain(current).max().map_or(0, |number| number.0);
         let number = IdentityNumber(last + 1);
         let unpublished = disk::unpublished_folder(&self.root, 0o700)?;
         let key_pem = key.to_pem();
@@ -187,10 +200,18 @@ impl IdentityStore {
     /// # Errors
     /// When the link cannot be swapped; the old identity is then still in use.
     pub fn promote(&self, number: IdentityNumber) -> Result<(), IdentityError> {
-        let before = self.current_number()?;
-        disk::swap_link(&self.root.join(CURRENT), Path::new(&number.folder()))?;
+        // A link that cannot be read, or what a backup put in its place, is replaced like any other.
+        let before = self.current_number().unwrap_or(None);
+        let link = self.root.join(CURRENT);
+        if link.symlink_metadata().is_ok_and(|there| there.is_dir()) {
+            disk::remove_folder(&link)?;
+        }
+        disk::swap_link(&link, Path::new(&number.folder()))?;
         for old in self.numbers()?.into_iter().filter(|old| *old < number && Some(*old) != before) {
-            self.discard(old)?;
+            // The new identity is in use; what is left of older ones does no harm.
+            if let Err(error) = self.discard(old) {
+                tracing::warn!(%error, "an identity that is no longer used stays on disk");
+            }
         }
         Ok(())
     }
@@ -212,9 +233,7 @@ impl IdentityStore {
     /// # Errors
     /// When it cannot be removed.
     pub fn discard(&self, number: IdentityNumber) -> Result<(), IdentityError> {
-        let path = self.root.join(number.folder());
-        fs::remove_dir_all(&path).map_err(|source| DiskError::new("remove", &path, source))?;
-        Ok(disk::sync_folder(&self.root)?)
+        Ok(disk::remove_folder(&self.root.join(number.folder()))?)
     }
 
     fn current_number(&self) -> Result<Option<IdentityNumber>, IdentityError> {

@@ -63,7 +63,7 @@ impl FromStr for Subject {
             .into_iter()
             .map(|part| {
                 let values = split(part, '+').into_iter().map(attribute).collect::<Result<Vec<_>, _>>()?;
-                let refuse = || InvalidSubject::Part(part.trim().into());
+                let refuse = || InvalidSubject::Part(crate::transport::excerpt(part, &[]));
                 let set = SetOfVec::try_from(values).map_err(|_| refuse())?;
                 Ok(RelativeDistinguishedName::from(set))
             })

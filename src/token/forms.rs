@@ -48,6 +48,9 @@ pub enum TokenError {
     /// Not UTF-8.
     #[error("it is not UTF-8 text")]
     NotText,
+    /// It is the beginning of JSON.
+    #[error("it is JSON that ends in the middle")]
+    Unfinished,
     /// It looks like JSON and is not, or lacks the token.
     #[error("it looks like JSON but cannot be used: {0}")]
     Json(String),
@@ -142,8 +145,10 @@ fn json(text: &str) -> Result<OneTimeToken, TokenError> {
     let json: Json = serde_json::from_str(text).map_err(|error| {
         // serde quotes values in its messages; the place is enough for a person who can see the file.
         let place = format!("line {}, column {}", error.line(), error.column());
+        if error.is_eof() {
+            return TokenError::Unfinished;
+        }
         TokenError::Json(match error.classify() {
-            serde_json::error::Category::Eof => "it ends in the middle".into(),
             serde_json::error::Category::Data if error.to_string().starts_with("missing field `token`") => {
                 "it has no \u{201c}token\u{201d}".into()
             }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use zeroize::Zeroizing;
 
 use super::forms::{OneTimeToken, TokenError, parse};
+use crate::disk::{self, DiskError};
 
 /// How large a token file may be, in bytes.
 pub const MAX_TOKEN_FILE: u64 = 64 * 1024;
@@ -35,15 +36,34 @@ pub enum Dropped {
     NoToken(TokenError),
     /// Something that can be neither used nor removed; the text says why and what to do.
     Stuck(String),
-    /// What was stuck is gone.
+    /// What was there is gone.
     Gone,
+}
+
+/// A file, in the state in which it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    mark: Option<Mark>,
+}
+
+impl TokenFile {
+    /// Removes the file; but not another one that has taken its place since it was read.
+    ///
+    /// # Errors
+    /// When it is still there.
+    pub fn remove(&self) -> Result<(), DiskError> {
+        let there = std::fs::metadata(&self.path).ok().map(|metadata| mark_of(&metadata));
+        if there.is_some() && there != self.mark { Ok(()) } else { disk::remove(&self.path) }
+    }
 }
 
 /// Something new in the folder.
 #[derive(Debug)]
 pub struct Arrival {
     /// The file.
-    pub path: PathBuf,
+    pub file: TokenFile,
     /// What it is.
     pub dropped: Dropped,
 }
@@ -56,11 +76,11 @@ pub struct Inbox {
     told_unwatchable: bool,
     first: bool,
     delivered: Option<Mark>,
-    stuck: bool,
+    present: bool,
 }
 
 /// Which file it was, in which state: device, inode, and the time of its last change of any kind.
-type Mark = (u64, u64, i64, i64);
+pub(super) type Mark = (u64, u64, i64, i64);
 
 /// What woke the watcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +103,7 @@ impl Inbox {
             told_unwatchable: false,
             first: true,
             delivered: None,
-            stuck: false,
+            present: false,
         }
     }
 
@@ -102,8 +122,8 @@ impl Inbox {
                 self.wake().await
             };
             let Some((mut mark, mut dropped)) = look(&self.path()) else {
-                if std::mem::take(&mut self.stuck) {
-                    return Arrival { path: self.path(), dropped: Dropped::Gone };
+                if std::mem::take(&mut self.present) {
+                    return self.arrival(None, Dropped::Gone);
                 }
                 continue;
             };
@@ -119,10 +139,18 @@ impl Inbox {
                     None => continue,
                 }
             }
+            // A shell makes the file of `command >token` before the command has written a byte of it.
+            if matches!(dropped, Dropped::NoToken(TokenError::Empty)) {
+                continue;
+            }
             self.delivered = mark;
-            self.stuck = matches!(dropped, Dropped::Stuck(_));
-            return Arrival { path: self.path(), dropped };
+            self.present = true;
+            return self.arrival(mark, dropped);
         }
+    }
+
+    fn arrival(&self, mark: Option<Mark>, dropped: Dropped) -> Arrival {
+        Arrival { file: TokenFile { path: self.path(), mark }, dropped }
     }
 
     /// Waits until nothing has happened to the file for a while.
@@ -219,8 +247,12 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
+fn mark_of(metadata: &std::fs::Metadata) -> Mark {
+    (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+}
+
 /// What lies at `path`; nothing where nothing is there.
-fn look(path: &Path) -> Option<(Option<Mark>, Dropped)> {
+pub(super) fn look(path: &Path) -> Option<(Option<Mark>, Dropped)> {
     let stuck = |why: String| Some((None, Dropped::Stuck(why)));
     // Without O_NONBLOCK, a FIFO in the file's place would hold us for ever.
     let opened = OpenOptions::new()
@@ -246,12 +278,20 @@ fn look(path: &Path) -> Option<(Option<Mark>, Dropped)> {
         Ok(metadata) if metadata.len() > MAX_TOKEN_FILE => {
             return stuck("it is larger than 64 KiB, which no token is; remove it".into());
         }
-        Ok(metadata) => Some((metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())),
+        Ok(metadata) => Some(mark_of(&metadata)),
         Err(error) => return stuck(format!("it cannot be looked at: {error}")),
     };
     let mut content = Zeroizing::new(Vec::new());
     match file.take(MAX_TOKEN_FILE + 1).read_to_end(&mut content) {
-        Ok(_) => Some((mark, parse(&content).map_or_else(Dropped::NoToken, Dropped::Token))),
+        Ok(_) => Some((
+            mark,
+            match parse(&content) {
+                Ok(token) => Dropped::Token(token),
+                // Whoever writes it may not be done; it is looked at again when they are.
+                Err(error @ TokenError::Unfinished) => Dropped::Stuck(format!("{error}; write all of it")),
+                Err(error) => Dropped::NoToken(error),
+            },
+        )),
         Err(error) => stuck(format!("it cannot be read: {error}")),
     }
 }

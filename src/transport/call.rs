@@ -6,6 +6,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, 
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
@@ -18,9 +19,14 @@ use super::fault::{CallError, Fault, GraphqlError};
 pub struct Limits {
     /// How long the first byte of an answer may take, counted from sending.
     pub answer_timeout: Duration,
+    /// How long the whole of an answer may take from then on, however steadily it drips.
+    pub whole_timeout: Duration,
     /// How many bytes an answer may have, decompressed.
     pub max_answer: u64,
 }
+
+/// How many steps of an error's path are shown. Ours have ten at the most.
+const MOST_STEPS: usize = 16;
 
 /// A GraphQL operation: its name and its text. Values never go into the text; they are variables.
 #[derive(Debug, Clone, Copy)]
@@ -140,15 +146,22 @@ impl Graphql {
             .map_err(|error| self.classify(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
+        let mut answer = Answer { status, retry_after, bytes: Vec::new() };
+        tokio::time::timeout(self.limits.whole_timeout, self.read(&mut response, &mut answer.bytes))
+            .await
+            .map_err(|_| Fault::Timeout(self.limits.whole_timeout))??;
+        Ok(answer)
+    }
+
+    async fn read(&self, response: &mut reqwest::Response, bytes: &mut Vec<u8>) -> Result<(), Fault> {
         // The length header is only a hint, and a compressed answer has none: what counts is what arrives here.
-        let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.classify(&error))? {
             if (bytes.len() + chunk.len()) as u64 > self.limits.max_answer {
                 return Err(Fault::TooLarge(self.limits.max_answer));
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, retry_after, bytes })
+        Ok(())
     }
 
     fn decode<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Fault> {
@@ -169,6 +182,8 @@ impl Graphql {
         if let Some(mut errors) = errors.filter(|errors| !errors.is_empty()) {
             for error in &mut errors {
                 error.message = self.quote(&error.message);
+                error.path =
+                    error.path.take().map(|path| path.iter().take(MOST_STEPS).map(|step| self.step(step)).collect());
             }
             return Err(Fault::Graphql(errors));
         }
@@ -201,6 +216,15 @@ impl Graphql {
                     ))
                 }
             }
+        }
+    }
+
+    /// A step of a path, fit for a line.
+    fn step(&self, step: &Value) -> Value {
+        match step {
+            Value::String(name) => Value::String(self.quote(name)),
+            Value::Number(index) => Value::Number(index.clone()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Value::String("…".into()),
         }
     }
 

@@ -19,6 +19,19 @@ pub enum Trust {
     SystemAnd(PathBuf),
 }
 
+impl Trust {
+    /// Looks whether a configured CA bundle can be used.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn check(&self) -> Result<(), TrustError> {
+        match self {
+            Self::System => Ok(()),
+            Self::Only(path) | Self::SystemAnd(path) => bundle(path).map(drop),
+        }
+    }
+}
+
 /// A private key and the certificate chain for it, as one PEM text.
 #[derive(Debug, Clone)]
 pub struct ClientPem(pub SecretString);
@@ -34,6 +47,18 @@ pub struct ClientOptions {
     pub stall_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
+    /// Which versions of HTTP are spoken.
+    pub protocol: Protocol,
+}
+
+/// Which versions of HTTP are spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/2, where the server has it: for many requests.
+    Negotiated,
+    /// HTTP/1.1: for the few requests whose very refusal matters. In TLS 1.3, a server refuses our certificate after
+    /// its half of the handshake, and over HTTP/2 that alert is often lost behind a closed connection.
+    Plain,
 }
 
 /// Why no client can be made.
@@ -78,6 +103,9 @@ pub fn client(options: &ClientOptions, identity: Option<&ClientPem>) -> Result<r
         .pool_max_idle_per_host(1)
         .referer(false)
         .user_agent(concat!("runtime-agent/", env!("CARGO_PKG_VERSION")));
+    if options.protocol == Protocol::Plain {
+        builder = builder.http1_only();
+    }
     builder = match &options.trust {
         Trust::System => builder,
         Trust::Only(path) => builder.tls_certs_only(bundle(path)?),

@@ -8,6 +8,20 @@ const LONGEST: usize = 240;
 /// Quotes `text` for a person: control characters become spaces, runs of white space one space, what is too long is
 /// cut with `…`, and every occurrence of a secret in `secrets` becomes `[redacted]`.
 pub fn excerpt(text: &str, secrets: &[&SecretString]) -> String {
+    cut(text, secrets, LONGEST)
+}
+
+/// Makes a sentence of our own, with whatever foreign words ended up in it, fit for one line and not without end.
+pub fn fit(sentence: &str) -> String {
+    cut(sentence, &[], 2048)
+}
+
+/// Whether a character has no place in a line: it moves the cursor, or turns the direction of what follows round.
+fn is_unfit(c: char) -> bool {
+    c.is_control() || c.is_whitespace() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn cut(text: &str, secrets: &[&SecretString], longest: usize) -> String {
     let mut text = std::borrow::Cow::Borrowed(text);
     for secret in secrets.iter().map(|secret| secret.expose_secret()).filter(|secret| !secret.is_empty()) {
         if text.contains(secret) {
@@ -16,13 +30,13 @@ pub fn excerpt(text: &str, secrets: &[&SecretString]) -> String {
     }
     let mut quoted = String::new();
     let mut length = 0;
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+    for word in text.split(is_unfit).filter(|word| !word.is_empty()) {
         if length > 0 {
             quoted.push(' ');
             length += 1;
         }
         for c in word.chars() {
-            if length >= LONGEST {
+            if length >= longest {
                 quoted.push('…');
                 return quoted;
             }

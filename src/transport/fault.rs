@@ -188,9 +188,8 @@ impl Fault {
                 Some(Source::Ours | Source::Identity) => Retry::Never,
                 Some(Source::Plane | Source::Wire) | None => Retry::Later(None),
             },
-            Self::CertificateRefused(_) | Self::UnknownRuntime(_) => Retry::Never,
+            Self::CertificateRefused(_) | Self::ServerCertificate(_) | Self::UnknownRuntime(_) => Retry::Never,
             Self::Connect(_)
-            | Self::ServerCertificate(_)
             | Self::Timeout(_)
             | Self::Interrupted(_)
             | Self::TooLarge(_)

@@ -6,6 +6,6 @@ mod excerpt;
 mod fault;
 
 pub use call::{Graphql, Limits, Operation};
-pub use client::{ClientOptions, ClientPem, Trust, TrustError, client};
-pub use excerpt::excerpt;
+pub use client::{ClientOptions, ClientPem, Protocol, Trust, TrustError, client};
+pub use excerpt::{excerpt, fit};
 pub use fault::{CallError, Fault, GraphqlError, Retry, Source};

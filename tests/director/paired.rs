@@ -8,7 +8,7 @@ use plane::{Options, Plane, TokenForm};
 use runtime_agent::director::Director;
 use runtime_agent::identity::{KeyAlgorithm, PrivateKey, Subject, encode_csr};
 use runtime_agent::ids::{RuntimeId, TenantId};
-use runtime_agent::transport::{ClientOptions, ClientPem, Graphql, Limits, Operation, Trust, client};
+use runtime_agent::transport::{ClientOptions, ClientPem, Graphql, Limits, Operation, Protocol, Trust, client};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
@@ -22,7 +22,8 @@ pub struct Paired {
 }
 
 /// Limits that no test meets by accident.
-pub const LIMITS: Limits = Limits { answer_timeout: Duration::from_secs(60), max_answer: 64 << 20 };
+pub const LIMITS: Limits =
+    Limits { answer_timeout: Duration::from_secs(60), whole_timeout: Duration::from_secs(60), max_answer: 64 << 20 };
 
 impl Paired {
     pub async fn with(options: Options) -> Self {
@@ -33,6 +34,7 @@ impl Paired {
         let bundle = folder.path().join("ca.pem");
         std::fs::write(&bundle, plane.server_ca_pem()).unwrap();
         let options = ClientOptions {
+            protocol: Protocol::Negotiated,
             trust: Trust::Only(bundle),
             connect_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(60),

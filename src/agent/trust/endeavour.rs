@@ -2,13 +2,12 @@
 //! identity.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use crate::identity::{Identity, PrivateKey};
 use crate::pairing::Pending;
-use crate::token::OneTimeToken;
+use crate::token::{OneTimeToken, TokenFile};
 
 /// A step, when it is due, and how often it failed.
 pub(super) struct Endeavour {
@@ -26,8 +25,8 @@ pub(super) enum Step {
     Introduce {
         /// The token.
         token: Box<OneTimeToken>,
-        /// Its file, which stays until the token is spent or refused.
-        path: PathBuf,
+        /// Its file, which stays until the token is spent or refused; none, where it came as a credential.
+        file: Option<TokenFile>,
         /// Whether an answer was lost: a refusal then probably means that the token was spent by that request.
         lost: bool,
     },
@@ -60,7 +59,7 @@ impl fmt::Display for Endeavour {
             Step::Prove(_) => "trying the new certificate at the Director",
         })?;
         if self.failures > 0 {
-            write!(f, " (failed {} times so far)", self.failures)?;
+            write!(f, " (tries that failed so far: {})", self.failures)?;
         }
         Ok(())
     }

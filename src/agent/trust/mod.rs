@@ -6,6 +6,7 @@
 mod endeavour;
 mod pair;
 mod renew;
+mod tokens;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,23 +19,28 @@ use super::board::Board;
 use super::pulse::Pulse;
 use super::status::{Area, IdentityStatus, Severity};
 use crate::apply::Notice;
-use crate::backoff::Backoff;
 use crate::clock;
 use crate::config::Settings;
-use crate::identity::{Identity, IdentityError, IdentityStore, Leaf};
-use crate::pairing::{PairingFiles, TokenOutcome, Verdict};
+use crate::identity::{Identity, IdentityError, IdentityStore, Leaf, Record};
+use crate::pairing::{PairingFiles, Pending};
 use crate::renewal;
-use crate::token::{Arrival, Dropped};
+use crate::token::Arrival;
 
 /// The most that one step of the loop may take beyond the time-outs of its requests: making a key of 4096 bits on a
-/// slow machine, and a slow disk.
-const OWN_WORK: Duration = Duration::from_secs(180);
+/// slow machine, a slow disk, and a Director whose answer drips in for ten minutes.
+const OWN_WORK: Duration = Duration::from_secs(180 + 600);
+
+/// How often the clock is looked at once the certificate is over by it: a minute.
+const EXPIRED_LOOK: Duration = Duration::from_secs(60);
+
+/// By how much this host's clock may be behind the Connector's, which does not back-date, before it is told: a minute.
+const BEHIND: Duration = Duration::from_secs(60);
 
 /// What the loop can be told.
 #[derive(Debug)]
 pub enum Order {
     /// Renew the certificate now; the answer says whether that began.
-    Renew(oneshot::Sender<Result<(), String>>),
+    Renew(oneshot::Sender<Result<String, String>>),
 }
 
 /// What the loop needs of others.
@@ -62,8 +68,13 @@ pub struct TrustLoop {
     files: PairingFiles,
     /// The identity in use, with the instant of its renewal.
     current: Option<(Rc<Identity>, Timestamp)>,
-    /// What is being done about another one.
-    endeavour: Option<Endeavour>,
+    /// What is being done to get another one by a token.
+    by_token: Option<Endeavour>,
+    /// A token that came while another one's signing request is under way: that one first, for it is half spent.
+    waiting: Option<Endeavour>,
+    /// What is being done to renew it. Its own place: no token that comes to nothing may keep a certificate from being
+    /// renewed.
+    renewal: Option<Endeavour>,
     /// Whether its end was told.
     told_expired: bool,
 }
@@ -72,49 +83,70 @@ impl TrustLoop {
     /// Goes on where an earlier process ended: with the identity in use, an identity that was not tried yet, or a
     /// pairing between its two requests.
     pub fn new(around: Surroundings, store: IdentityStore, files: PairingFiles) -> Self {
-        let mut this = Self { around, store, files, current: None, endeavour: None, told_expired: false };
+        let mut this = Self {
+            around,
+            store,
+            files,
+            current: None,
+            by_token: None,
+            waiting: None,
+            renewal: None,
+            told_expired: false,
+        };
         this.around.board.update(|status| status.token = this.files.outcome());
         match this.store.current() {
             Ok(Some(identity)) => this.adopt(identity),
             Ok(None) => {}
             Err(error) => this.lost(&error),
         }
-        this.endeavour = this.unfinished();
-        this.tell_endeavour();
+        (this.by_token, this.renewal) = this.unfinished();
+        if this.by_token.is_none() {
+            this.by_token = this.credential();
+        }
         this.conclude_interrupted();
+        this.tell_endeavours();
         this
     }
 
-    /// Killed after the identity was put in place, and before that was written down of the token: does it now.
-    fn conclude_interrupted(&self) {
-        let Some(outcome) = self.files.outcome().filter(|outcome| outcome.verdict == Verdict::InUse) else { return };
-        let came_of_it = self.current.as_ref().is_some_and(|(identity, _)| identity.record.issued_at >= outcome.at);
-        if self.endeavour.is_none() && came_of_it {
-            self.conclude(outcome.fingerprint, Verdict::Paired, "this host was paired by it");
-        }
-    }
-
-    fn unfinished(&self) -> Option<Endeavour> {
+    /// What an earlier process left to be done: by a token, and for a renewal.
+    fn unfinished(&self) -> (Option<Endeavour>, Option<Endeavour>) {
         let now = clock::now();
-        match self.store.candidate() {
-            Ok(Some(candidate)) => return Some(Endeavour::new(Step::Prove(Box::new(candidate)), now)),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "an identity that was being made is left aside"),
-        }
-        match self.files.pending() {
-            Ok(pending) => pending.map(|pending| {
-                tracing::info!("going on with the pairing that was interrupted");
-                Endeavour::new(Step::Enrol { pending: Box::new(pending), key: None }, now)
-            }),
-            Err(error) => {
-                self.around.board.problem(
-                    Area::Pairing,
-                    Severity::ActionNeeded,
-                    format!("A pairing was interrupted, and what was kept of it cannot be used: {error}."),
-                    "Drop a new token.",
-                );
+        let candidate = self.store.candidate().unwrap_or_else(|error| {
+            tracing::warn!(%error, "an identity that was being made is left aside");
+            None
+        });
+        let pending = self.files.pending().unwrap_or_else(|error| {
+            self.around.board.problem(
+                Area::Pairing,
+                Severity::ActionNeeded,
+                format!("A pairing was interrupted, and what was kept of it cannot be used: {error}."),
+                "Drop a new token.",
+            );
+            None
+        });
+        let came_of = |record: &Record, pending: &Pending| record.token.as_ref() == Some(&pending.fingerprint);
+        let done = |pending: &Pending| {
+            self.current.as_ref().is_some_and(|(identity, _)| came_of(&identity.record, pending))
+                || candidate.as_ref().is_some_and(|candidate| came_of(&candidate.record, pending))
+        };
+        let pending = match pending {
+            // Killed between writing the identity down and forgetting what it was made of.
+            Some(pending) if done(&pending) => {
+                self.forget_pending();
                 None
             }
+            other => other,
+        };
+        let enrol = pending.map(|pending| {
+            tracing::info!("going on with the pairing that was interrupted");
+            Endeavour::new(Step::Enrol { pending: Box::new(pending), key: None }, now)
+        });
+        let prove = candidate
+            .map(|candidate| (candidate.record.token.is_some(), Endeavour::new(Step::Prove(Box::new(candidate)), now)));
+        match prove {
+            Some((true, prove)) => (enrol.or(Some(prove)), None),
+            Some((false, prove)) => (enrol, Some(prove)),
+            None => (enrol, None),
         }
     }
 
@@ -165,50 +197,76 @@ impl TrustLoop {
 
     /// When there is next something to do.
     fn due(&self, now: Timestamp) -> Option<Timestamp> {
-        let endeavour = self.endeavour.as_ref().map(|endeavour| endeavour.due);
-        let renewal = match (&self.current, &self.endeavour) {
-            (Some((identity, at)), None) if identity.leaf.not_after > now => Some(*at),
-            _ => None,
+        let by_token = self.by_token.as_ref().map(|endeavour| endeavour.due);
+        let Some((identity, renewal_at)) = &self.current else { return by_token };
+        let leaf = &identity.leaf;
+        let validity = if leaf.not_after <= now {
+            // Over by a clock that may be set right again: it is looked at now and then.
+            clock::after(now, EXPIRED_LOOK)
+        } else if leaf.not_before > now {
+            leaf.not_before
+        } else {
+            leaf.not_after
         };
-        let expiry = self.current.as_ref().map(|(identity, _)| identity.leaf.not_after).filter(|_| !self.told_expired);
-        [endeavour, renewal, expiry].into_iter().flatten().min()
+        let renewal = match &self.renewal {
+            _ if leaf.not_after <= now || self.proves_by_token() => None,
+            Some(endeavour) => Some(endeavour.due),
+            None => Some(*renewal_at),
+        };
+        [by_token, renewal, Some(validity)].into_iter().flatten().min()
+    }
+
+    /// Whether an identity that came by a token is about to replace the one in use: a renewal would come too late.
+    fn proves_by_token(&self) -> bool {
+        matches!(&self.by_token, Some(Endeavour { step: Step::Prove(_), .. }))
     }
 
     /// Does the one thing that is due.
     async fn turn(&mut self) {
         let now = clock::now();
-        if let Some(endeavour) = self.endeavour.take_if(|endeavour| endeavour.due <= now) {
-            self.endeavour = self.advance(endeavour).await;
-            self.tell_endeavour();
-        } else if self.endeavour.is_none()
-            && self.current.as_ref().is_some_and(|(identity, at)| *at <= now && now < identity.leaf.not_after)
-        {
-            self.endeavour = Some(Endeavour::new(Step::Renew, now));
-            self.tell_endeavour();
+        let valid = self.current.as_ref().is_some_and(|(identity, _)| now < identity.leaf.not_after);
+        if let Some(endeavour) = self.by_token.take_if(|endeavour| endeavour.due <= now) {
+            self.by_token = self.advance(endeavour).await;
+            if self.by_token.is_none() {
+                self.by_token = self.waiting.take();
+            }
+        } else if !valid {
+            self.renewal = None;
+        } else if self.proves_by_token() {
+        } else if let Some(endeavour) = self.renewal.take_if(|endeavour| endeavour.due <= now) {
+            self.renewal = self.advance(endeavour).await;
+        } else if self.renewal.is_none() && self.current.as_ref().is_some_and(|(_, at)| *at <= now) {
+            self.renewal = Some(Endeavour::new(Step::Renew, now));
         }
+        self.tell_endeavours();
     }
 
-    fn tell_endeavour(&self) {
-        let told = self.endeavour.as_ref().map(Endeavour::to_string);
+    fn tell_endeavours(&self) {
+        let told: Vec<_> = [&self.by_token, &self.renewal].into_iter().flatten().map(Endeavour::to_string).collect();
+        let told = (!told.is_empty()).then(|| told.join("; "));
         self.around.board.update(|status| status.endeavour = told);
     }
 
     fn obey(&mut self, order: Order) {
         match order {
             Order::Renew(answer) => {
-                let begun = match (&self.current, &self.endeavour) {
-                    (None, _) => Err("there is no certificate to renew; drop a token to pair".to_owned()),
-                    (Some((identity, _)), _) if identity.leaf.not_after <= clock::now() => {
+                let now = clock::now();
+                let begun = match &self.current {
+                    None => Err("there is no certificate to renew; drop a token to pair".to_owned()),
+                    Some((identity, _)) if identity.leaf.not_after <= now => {
                         Err("the certificate has expired and cannot be renewed; drop a token to pair again".to_owned())
                     }
-                    (
-                        Some(_),
-                        Some(Endeavour { step: Step::Enrol { .. } | Step::Introduce { .. } | Step::Prove(_), .. }),
-                    ) => Err("a new identity is being made already; see `runtime-agent status`".to_owned()),
-                    (Some(_), Some(Endeavour { step: Step::Renew, .. }) | None) => {
-                        self.endeavour = Some(Endeavour::new(Step::Renew, clock::now()));
-                        self.tell_endeavour();
-                        Ok(())
+                    Some(_) if self.proves_by_token() => {
+                        Err("a new identity, made by a token, is being tried already; see `runtime-agent status`"
+                            .to_owned())
+                    }
+                    Some(_) => {
+                        match &mut self.renewal {
+                            Some(endeavour) => endeavour.due = now,
+                            None => self.renewal = Some(Endeavour::new(Step::Renew, now)),
+                        }
+                        self.tell_endeavours();
+                        Ok("The certificate is being renewed.".to_owned())
                     }
                 };
                 // Whoever asked may have gone.
@@ -217,94 +275,10 @@ impl TrustLoop {
         }
     }
 
-    fn receive(&mut self, Arrival { path, dropped }: Arrival) {
-        match dropped {
-            Dropped::Token(token) => {
-                let fingerprint = token.fingerprint();
-                let known = self.files.outcome().filter(|outcome| outcome.fingerprint.as_deref() == Some(&fingerprint));
-                // Written down before it was presented, by a process that ended before the answer came.
-                let lost = known.is_some();
-                match known {
-                    // Killed between the token's last use and the removal of its file.
-                    Some(outcome) if outcome.verdict != Verdict::InUse => {
-                        self.remove_token(&path);
-                        tracing::info!(token = fingerprint, "a token that was dealt with before is removed");
-                    }
-                    _ if self.uses(&fingerprint) => {
-                        // Dropped once more while its first use goes on, which a second use would only disturb.
-                        if !matches!(&self.endeavour, Some(Endeavour { step: Step::Introduce { .. }, .. })) {
-                            self.remove_token(&path);
-                        }
-                    }
-                    _ => {
-                        tracing::info!(token = fingerprint, "a token was dropped");
-                        self.conclude(Some(fingerprint), Verdict::InUse, "it is being used to pair");
-                        let step = Step::Introduce { token: Box::new(token), path, lost };
-                        self.endeavour = Some(Endeavour::new(step, clock::now()));
-                        self.tell_endeavour();
-                    }
-                }
-            }
-            Dropped::NoToken(error) => {
-                self.remove_token(&path);
-                self.refuse(None, &format!("The file {} holds no token: {error}.", path.display()));
-            }
-            Dropped::Stuck(why) => self.around.board.problem(
-                Area::Pairing,
-                Severity::ActionNeeded,
-                format!("The token file {} cannot be used: {why}.", path.display()),
-                "The agent looks again when the file changes.",
-            ),
-            Dropped::Gone if self.endeavour.is_none() => self.around.board.solved(Area::Pairing),
-            Dropped::Gone => {}
-        }
-    }
-
-    /// Whether a token is what the endeavour is about.
-    fn uses(&self, fingerprint: &str) -> bool {
-        match self.endeavour.as_ref().map(|endeavour| &endeavour.step) {
-            Some(Step::Introduce { token, .. }) => token.fingerprint() == fingerprint,
-            Some(Step::Enrol { pending, .. }) => pending.fingerprint == fingerprint,
-            Some(Step::Prove(_) | Step::Renew) | None => false,
-        }
-    }
-
-    /// A token is of no use: says so, in the journal, in the status and for the next start.
-    fn refuse(&self, fingerprint: Option<String>, sentence: &str) {
-        self.conclude(fingerprint, Verdict::Refused, sentence);
-        let now = clock::now();
-        if self.current.as_ref().is_some_and(|(identity, _)| identity.leaf.not_after > now) {
-            // Nothing is wrong with the host; who dropped the token sees in the status what became of it.
-            self.around.board.solved(Area::Pairing);
-            tracing::error!("{sentence} The identity in use stays. To pair anew, drop a new token.");
-        } else {
-            self.around.board.problem(Area::Pairing, Severity::ActionNeeded, sentence, "Drop a new token.");
-        }
-    }
-
-    fn conclude(&self, fingerprint: Option<String>, verdict: Verdict, detail: &str) {
-        let outcome = TokenOutcome { fingerprint, at: clock::now(), verdict, detail: detail.to_owned() };
-        if let Err(error) = self.files.conclude(&outcome) {
-            tracing::warn!(%error, "what became of the token cannot be written down");
-        }
-        self.around.board.update(|status| status.token = Some(outcome));
-    }
-
-    fn remove_token(&self, path: &std::path::Path) {
-        if let Err(error) = crate::disk::remove(path) {
-            self.around.board.problem(
-                Area::Pairing,
-                Severity::ActionNeeded,
-                format!("The used token file stays: {error}."),
-                format!("Remove {} by hand.", path.display()),
-            );
-        }
-    }
-
     /// Puts an identity to use.
     fn adopt(&mut self, identity: Identity) {
         let leaf = &identity.leaf;
-        let renewal_at = self.plan(leaf);
+        let renewal_at = self.plan(leaf, identity.record.issued_at);
         let status = IdentityStatus {
             runtime: identity.record.runtime.clone(),
             tenant: identity.record.tenant.clone(),
@@ -319,13 +293,19 @@ impl TrustLoop {
         let identity = Rc::new(identity);
         self.current = Some((identity.clone(), renewal_at));
         self.told_expired = false;
+        // It was about the identity before.
+        self.renewal = None;
         self.around.identity.send_replace(Some(identity));
     }
 
-    /// New settings: the instant of renewal is chosen anew.
+    /// New settings: the instant of renewal is chosen anew, and what failed is tried with them at once.
     fn replan(&mut self) {
+        let now = clock::now();
+        for endeavour in [&mut self.by_token, &mut self.waiting, &mut self.renewal].into_iter().flatten() {
+            endeavour.due = endeavour.due.min(now);
+        }
         let Some((identity, _)) = self.current.take() else { return };
-        let renewal_at = self.plan(&identity.leaf);
+        let renewal_at = self.plan(&identity.leaf, identity.record.issued_at);
         self.current = Some((identity, renewal_at));
         self.around.board.update(|status| {
             if let Some(identity) = &mut status.identity {
@@ -335,15 +315,17 @@ impl TrustLoop {
     }
 
     /// When a certificate is to be renewed, by the settings in force.
-    fn plan(&self, leaf: &Leaf) -> Timestamp {
+    fn plan(&self, leaf: &Leaf, issued_at: Timestamp) -> Timestamp {
         let settings = self.settings();
         let policy = renewal::Policy { after: settings.renewal.after.get(), jitter: settings.renewal.jitter.get() };
-        renewal::due(leaf.not_before, leaf.not_after, policy, fastrand::f64())
+        let due = renewal::due(leaf.not_before, leaf.not_after, policy, fastrand::f64());
+        // A certificate that came late in its own lifetime would be renewed at once, and so would the next one.
+        due.max(renewal::earliest(issued_at, leaf.not_after))
     }
 
     /// Tells when the certificate is over, or has not begun.
     fn watch_validity(&mut self, now: Timestamp) {
-        let Some((identity, _)) = &self.current else { return };
+        let Some((identity, _)) = self.current.clone() else { return };
         let leaf = &identity.leaf;
         if leaf.not_after <= now {
             if !self.told_expired {
@@ -357,7 +339,13 @@ impl TrustLoop {
                 self.around.identity.send_replace(None);
                 self.notify(Notice::Expired);
             }
-        } else if leaf.not_before > clock::after(now, Duration::from_secs(60)) {
+            return;
+        }
+        if std::mem::take(&mut self.told_expired) {
+            // The clock was ahead, and is not any more.
+            self.around.identity.send_replace(Some(identity.clone()));
+        }
+        if leaf.not_before > clock::after(now, BEHIND) {
             self.around.board.problem(
                 Area::Certificate,
                 Severity::ActionNeeded,
@@ -381,9 +369,5 @@ impl TrustLoop {
     fn notify(&self, notice: Notice) {
         // The receiving end lives as long as this one.
         let _ = self.around.notices.send(notice);
-    }
-
-    fn backoff(&self) -> Backoff {
-        Backoff::new(Duration::from_secs(2), Duration::from_secs(5 * 60))
     }
 }

@@ -1,12 +1,15 @@
 //! The steps of pairing: the token, the signing request, the proof.
 
-use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::TrustLoop;
 use super::endeavour::{Endeavour, Step};
 use crate::agent::link;
 use crate::agent::status::{Area, Severity};
 use crate::apply::Notice;
+use crate::backoff::Backoff;
 use crate::clock;
 
 use crate::connector::{self, ConnectorError, Signed};
@@ -14,8 +17,17 @@ use crate::director::ViewerKind;
 use crate::identity::{Identity, Issued, KeyAlgorithm, PrivateKey, Record, Subject, encode_csr};
 use crate::ids::RuntimeId;
 use crate::pairing::{Asked, Pending, Verdict};
-use crate::token::OneTimeToken;
-use crate::transport::{CallError, Fault, Retry, Source};
+use crate::token::{OneTimeToken, TokenFile};
+use crate::transport::{CallError, Fault, Protocol, Retry, Source};
+
+/// How long a Director may take to hear of a certificate that the Connector has just signed: 15 minutes.
+const STRANGER: Duration = Duration::from_secs(15 * 60);
+
+/// How long a new identity is tried while there is another one in use: an hour.
+const LONGEST_TRIAL: Duration = Duration::from_secs(60 * 60);
+
+/// The longest that a Connector's wish to be left alone is heeded while a token waits: 15 minutes.
+const LONGEST_WISH: Duration = Duration::from_secs(15 * 60);
 
 impl TrustLoop {
     /// Takes a step, and says what comes after it.
@@ -23,8 +35,8 @@ impl TrustLoop {
         let failures = endeavour.failures;
         match endeavour.step {
             // A token that is refused may have come in the way of a pairing that can still be brought to its end.
-            Step::Introduce { token, path, lost } => match self.introduce(token, path, lost, failures).await {
-                None => self.unfinished(),
+            Step::Introduce { token, file, lost } => match self.introduce(token, file, lost, failures).await {
+                None => self.unfinished().0,
                 next => next,
             },
             Step::Enrol { pending, key } => self.enrol(pending, key, failures).await,
@@ -36,30 +48,29 @@ impl TrustLoop {
     async fn introduce(
         &mut self,
         token: Box<OneTimeToken>,
-        path: PathBuf,
+        file: Option<TokenFile>,
         lost: bool,
         failures: u32,
     ) -> Option<Endeavour> {
         let fingerprint = Some(token.fingerprint());
         let settings = self.settings();
-        if let Some(at) = token.expires_at.filter(|at| *at <= clock::now()) {
-            self.remove_token(&path);
-            self.refuse(fingerprint, &format!("The token expired at {at}, by this host's clock."));
+        if failures > 0 && file.as_ref().is_some_and(|file| !file.path.exists()) {
+            self.refuse(fingerprint, "The token was taken away before the Connector could be asked.");
             return None;
         }
         let Some(url) = token.connector_url.clone().or_else(|| settings.plane.connector_url.clone()) else {
-            self.remove_token(&path);
             self.refuse(
                 fingerprint,
                 "The token does not say which Connector it is for, and plane.connector_url is not configured.",
             );
+            self.consume(file.as_ref());
             return None;
         };
         let answer = match link::connector_with_token(&settings, &url, &token.secret) {
             Ok(connector) => connector::configuration(&connector).await,
             Err(error) => {
                 self.cannot_reach(&format!("The Connector cannot be asked: {error}."));
-                return Some(self.again(Step::Introduce { token, path, lost }, failures, None));
+                return Some(again(Step::Introduce { token, file, lost }, failures, None));
             }
         };
         match answer {
@@ -71,26 +82,41 @@ impl TrustLoop {
                 } else {
                     self.around.board.solved(Area::Pairing);
                 }
-                self.remove_token(&path);
+                self.consume(file.as_ref());
                 tracing::info!(connector = pending.connector_url.host(), "the Connector accepted the token");
                 Some(Endeavour::new(Step::Enrol { pending: Box::new(pending), key: None }, clock::now()))
             }
             Err(ConnectorError::Call(error)) if error.fault.is_refused_token() => {
-                self.remove_token(&path);
-                self.refuse(fingerprint, &refused(&error, lost));
+                self.refuse(fingerprint, &refused(&error, lost, token.expires_at));
+                self.consume(file.as_ref());
                 None
             }
             Err(ConnectorError::Call(error)) => {
+                if let Some(at) = token.expires_at.filter(|at| *at <= clock::now()) {
+                    let sentence =
+                        format!("The token expired at {at}, by this host's clock, before it could be used: {error}.");
+                    self.refuse(fingerprint, &sentence);
+                    self.consume(file.as_ref());
+                    return None;
+                }
                 let lost = lost || !error.fault.certainly_undone();
                 self.wait_for(&format!("Pairing waits: {error}."), &error);
-                let asked = asked(&error);
-                Some(self.again(Step::Introduce { token, path, lost }, failures, asked))
+                // A token lives for an hour or so: nobody's wish to be left alone may cost all of it.
+                let asked = asked(&error).map(|asked| asked.min(LONGEST_WISH));
+                Some(again(Step::Introduce { token, file, lost }, failures, asked))
             }
             Err(error) => {
-                self.remove_token(&path);
                 self.refuse(fingerprint, &format!("Pairing failed, and the token is spent: {error}."));
+                self.consume(file.as_ref());
                 None
             }
+        }
+    }
+
+    /// Removes the file of a token that is spent or refused.
+    fn consume(&self, file: Option<&TokenFile>) {
+        if let Some(file) = file {
+            self.remove_token(file);
         }
     }
 
@@ -111,7 +137,7 @@ impl TrustLoop {
             Ok(prepared) => prepared,
             Err(error) => {
                 self.cannot_reach(&format!("Pairing waits: the signing request cannot be made: {error}."));
-                return Some(self.again(Step::Enrol { pending, key: None }, failures, None));
+                return Some(again_soon(Step::Enrol { pending, key: None }, failures, None));
             }
         };
         let asked_before = pending.asked;
@@ -119,14 +145,14 @@ impl TrustLoop {
         if let Err(error) = self.files.keep(&pending) {
             self.cannot_reach(&format!("Pairing waits: it cannot be written down: {error}."));
             pending.asked = asked_before;
-            return Some(self.again(Step::Enrol { pending, key: Some(key) }, failures, None));
+            return Some(again_soon(Step::Enrol { pending, key: Some(key) }, failures, None));
         }
         let signed = match connector::sign(&connector, &csr).await {
             Ok(signed) => signed,
             // A gateway's refusal may pass, and the second token is worth the tries while the plane honours it.
             Err(error) if matches!(error.fault, Fault::Graphql(_)) && is_final(&error) => {
-                self.forget_pending();
                 self.refuse(fingerprint, &refused_second(&error, asked_before));
+                self.forget_pending();
                 return None;
             }
             Err(error) => {
@@ -135,30 +161,29 @@ impl TrustLoop {
                 }
                 self.wait_for(&format!("Pairing waits: {error}."), &error);
                 let asked = asked(&error);
-                return Some(self.again(Step::Enrol { pending, key: Some(key) }, failures, asked));
+                return Some(again_soon(Step::Enrol { pending, key: Some(key) }, failures, asked));
             }
         };
-        let record = |at| {
-            Record::new(
-                pending.runtime.clone(),
-                pending.tenant.clone(),
-                pending.director_url.clone(),
-                pending.renewal_url.clone(),
-                pending.key_algorithm,
-                at,
-            )
-        };
-        match self.accept(&signed, &key, &pending.subject, record(clock::now())) {
+        let mut record = Record::new(
+            pending.runtime.clone(),
+            pending.tenant.clone(),
+            pending.director_url.clone(),
+            pending.renewal_url.clone(),
+            pending.key_algorithm,
+            clock::now(),
+        );
+        record.token.clone_from(&fingerprint);
+        match self.accept(&signed, &key, &pending.subject, record) {
             Ok(candidate) => {
                 self.forget_pending();
                 Some(Endeavour::new(Step::Prove(Box::new(candidate)), clock::now()))
             }
             Err(error) => {
-                self.forget_pending();
                 self.refuse(
                     fingerprint,
                     &format!("Pairing failed, and both tokens are spent: the new certificate is not used: {error}."),
                 );
+                self.forget_pending();
                 None
             }
         }
@@ -180,16 +205,18 @@ impl TrustLoop {
     }
 
     async fn prove(&mut self, candidate: Box<Identity>, failures: u32) -> Option<Endeavour> {
-        if candidate.leaf.not_after <= clock::now() {
+        let now = clock::now();
+        if candidate.leaf.not_after <= now {
             return self.discard(&candidate, "it expired before it could be tried", failures);
         }
-        let viewer = match link::director(&self.settings(), &candidate) {
+        let viewer = match link::director(&self.settings(), &candidate, Protocol::Plain) {
             Ok(director) => director.viewer().await,
             Err(error) => {
                 self.cannot_reach(&format!("The new certificate waits to be tried: {error}."));
-                return Some(self.again(Step::Prove(candidate), failures, None));
+                return Some(again(Step::Prove(candidate), failures, None));
             }
         };
+        let age = clock::until(candidate.record.issued_at, clock::now());
         match viewer {
             Ok(viewer) if viewer.kind == ViewerKind::Runtime => match viewer.id.parse() {
                 Ok(id) => self.install(candidate, &id, failures),
@@ -201,20 +228,28 @@ impl TrustLoop {
             Ok(_) => {
                 self.discard(&candidate, "the Director takes its holder for something that is not a runtime", failures)
             }
-            Err(error) if error.fault.source() == Source::Identity => {
+            // A certificate of which the Director has not heard yet, or which is not valid yet by its clock, is
+            // refused too: tokens are not thrown away for that.
+            Err(error) if error.fault.source() == Source::Identity && age > STRANGER => {
                 self.discard(&candidate, &error.to_string(), failures)
+            }
+            Err(error) if self.current.is_some() && age > LONGEST_TRIAL => {
+                self.discard(&candidate, &format!("it could not be tried for an hour: {error}"), failures)
             }
             Err(error) => {
                 self.wait_for(&format!("The new certificate waits to be tried: {error}."), &error);
                 let asked = asked(&error);
-                Some(self.again(Step::Prove(candidate), failures, asked))
+                Some(again(Step::Prove(candidate), failures, asked))
             }
         }
     }
 
     /// Makes a proven candidate the identity in use.
     fn install(&mut self, mut candidate: Box<Identity>, id: &RuntimeId, failures: u32) -> Option<Endeavour> {
-        if let Some(named) = candidate.record.runtime.as_ref().filter(|named| *named != id) {
+        let by_token = candidate.record.token.clone();
+        if by_token.is_some()
+            && let Some(named) = candidate.record.runtime.as_ref().filter(|named| *named != id)
+        {
             tracing::warn!(
                 runtime_id = %id,
                 "the token file named the runtime {named}, but the plane knows this host as {id}; the plane is believed"
@@ -225,28 +260,24 @@ impl TrustLoop {
             self.store.amend(candidate.number, &candidate.record).and_then(|()| self.store.promote(candidate.number));
         if let Err(error) = installed {
             self.cannot_reach(&format!("The new identity is proven, but cannot be put in place: {error}."));
-            return Some(self.again(Step::Prove(candidate), failures, None));
+            return Some(again(Step::Prove(candidate), failures, None));
         }
-        let paired_before = self.current.as_ref().and_then(|(identity, _)| identity.record.runtime.clone());
-        let token = self.around.board.read(|status| status.token.clone());
-        let by_token = token.filter(|token| token.verdict == Verdict::InUse);
-        // A kill may have come between writing the candidate down and forgetting the pairing.
-        self.forget_pending();
         let until = candidate.leaf.not_after;
         let host = candidate.record.director_url.host();
         self.adopt(*candidate);
-        for area in [Area::Pairing, Area::Renewal, Area::Certificate] {
+        for area in [Area::Renewal, Area::Certificate] {
             self.around.board.solved(area);
         }
-        match (by_token, paired_before) {
-            (None, Some(before)) if before == *id => {
+        match by_token {
+            None => {
                 tracing::info!(runtime_id = %id, "the certificate is renewed; valid until {until}");
                 self.notify(Notice::Renewed);
             }
-            (by_token, _) => {
-                if let Some(token) = by_token {
-                    self.conclude(token.fingerprint, Verdict::Paired, "this host was paired by it");
-                }
+            Some(fingerprint) => {
+                self.around.board.solved(Area::Pairing);
+                self.conclude(Some(fingerprint), Verdict::Paired, "this host was paired by it");
+                // A kill may have come between writing the candidate down and forgetting what it was made of.
+                self.forget_pending();
                 tracing::info!(
                     runtime_id = %id,
                     "paired with {host} as the runtime {id}; the certificate is valid until {until}"
@@ -259,29 +290,28 @@ impl TrustLoop {
 
     /// Throws a candidate away. After a token, another token is needed; a renewal is tried again, in a while.
     fn discard(&self, candidate: &Identity, why: &str, failures: u32) -> Option<Endeavour> {
+        let next = match &candidate.record.token {
+            Some(fingerprint) => {
+                let sentence = format!("Pairing failed: the new certificate is not used: {why}.");
+                self.refuse(Some(fingerprint.clone()), &sentence);
+                self.forget_pending();
+                None
+            }
+            None => {
+                let why = format!("the new certificate is not used: {why}");
+                self.renew_later(failures, &why, Severity::ActionNeeded, None)
+            }
+        };
         if let Err(error) = self.store.discard(candidate.number) {
             tracing::warn!(%error, "an unusable identity stays on disk");
         }
-        self.forget_pending();
-        let token = self.around.board.read(|status| status.token.clone());
-        if let Some(token) = token.filter(|token| token.verdict == Verdict::InUse) {
-            self.refuse(token.fingerprint, &format!("Pairing failed: the new certificate is not used: {why}."));
-            return None;
-        }
-        self.renew_later(failures, &format!("the new certificate is not used: {why}"), None)
+        next
     }
 
-    fn forget_pending(&self) {
+    pub(super) fn forget_pending(&self) {
         if let Err(error) = self.files.forget() {
             tracing::warn!(%error, "the finished pairing cannot be removed");
         }
-    }
-
-    /// The same step, later.
-    pub(super) fn again(&self, step: Step, failures: u32, asked: Option<std::time::Duration>) -> Endeavour {
-        let failures = failures.saturating_add(1);
-        let wait = self.backoff().wait(failures, fastrand::f64(), asked);
-        Endeavour { step, due: clock::after(clock::now(), wait), failures }
     }
 
     fn wait_for(&self, what: &str, error: &CallError) {
@@ -296,6 +326,23 @@ impl TrustLoop {
     fn cannot_reach(&self, what: &str) {
         self.around.board.problem(Area::Pairing, Severity::Transient, what, "The agent tries again by itself.");
     }
+}
+
+/// The same step, later.
+fn again(step: Step, failures: u32, asked: Option<Duration>) -> Endeavour {
+    later(step, failures, Backoff::new(Duration::from_secs(2), Duration::from_secs(5 * 60)), asked)
+}
+
+/// The same step, before a token that lives for five minutes is over.
+fn again_soon(step: Step, failures: u32, asked: Option<Duration>) -> Endeavour {
+    let backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(15));
+    later(step, failures, backoff, asked.map(|asked| asked.min(Duration::from_secs(60))))
+}
+
+fn later(step: Step, failures: u32, backoff: Backoff, asked: Option<Duration>) -> Endeavour {
+    let failures = failures.saturating_add(1);
+    let wait = backoff.wait(failures, fastrand::f64(), asked);
+    Endeavour { step, due: clock::after(clock::now(), wait), failures }
 }
 
 /// Makes a key without holding up the loops.
@@ -313,28 +360,31 @@ pub(super) fn is_final(error: &CallError) -> bool {
 }
 
 /// After how long the plane wants to be asked again.
-pub(super) fn asked(error: &CallError) -> Option<std::time::Duration> {
+pub(super) fn asked(error: &CallError) -> Option<Duration> {
     match error.fault.retry() {
         Retry::Later(asked) => asked,
         Retry::Never => None,
     }
 }
 
-fn refused(error: &CallError, lost: bool) -> String {
+fn refused(error: &CallError, lost: bool, expires_at: Option<Timestamp>) -> String {
     if lost {
-        format!(
+        return format!(
             "The token was refused, after a request whose answer was lost; that request probably spent it: {error}."
-        )
-    } else {
-        format!("The token was refused; it is wrong, spent or expired: {error}.")
+        );
+    }
+    match expires_at.filter(|at| *at <= clock::now()) {
+        Some(at) => format!("The token was refused; it expired at {at}: {error}."),
+        None => format!("The token was refused; it is wrong, spent or expired: {error}."),
     }
 }
 
 fn refused_second(error: &CallError, asked: Asked) -> String {
     match asked {
         Asked::Maybe => format!(
-            "Pairing failed: the answer to an earlier signing request was lost, and with it a certificate that nobody \
-             holds now: {error}."
+            "Pairing failed: the answer to an earlier signing request was lost, and with it probably a certificate that \
+             nobody holds now; or the second token expired, which the Connector takes for five minutes by default: \
+             {error}."
         ),
         Asked::NotYet => format!(
             "Pairing failed: the Connector refused the signing request; the second token, which it takes for five \

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::TrustLoop;
 use super::endeavour::{Endeavour, Step};
-use super::pair::{asked, make_key};
+use super::pair::{asked, is_final, make_key};
 use crate::agent::link;
 use crate::agent::status::{Area, Severity};
 use crate::clock;
@@ -18,7 +18,7 @@ impl TrustLoop {
         let (identity, _) = self.current.clone()?;
         match self.request_renewal(&identity).await {
             Ok(candidate) => Some(Endeavour::new(Step::Prove(Box::new(candidate)), clock::now())),
-            Err(Failure { why, asked }) => self.renew_later(failures, &why, asked),
+            Err(Failure { why, asked, severity }) => self.renew_later(failures, &why, severity, asked),
         }
     }
 
@@ -27,6 +27,7 @@ impl TrustLoop {
         &self,
         failures: u32,
         why: &str,
+        severity: Severity,
         asked: Option<std::time::Duration>,
     ) -> Option<Endeavour> {
         let (identity, _) = self.current.as_ref()?;
@@ -37,7 +38,7 @@ impl TrustLoop {
         }
         self.around.board.problem(
             Area::Renewal,
-            severity(identity, now),
+            if late(identity, now) { Severity::ActionNeeded } else { severity },
             format!("The certificate, valid until {}, cannot be renewed: {why}.", identity.leaf.not_after),
             "The agent tries again by itself as long as the certificate is valid; after that, a new token is needed.",
         );
@@ -70,21 +71,22 @@ impl TrustLoop {
 struct Failure {
     why: String,
     asked: Option<std::time::Duration>,
+    severity: Severity,
 }
 
 impl Failure {
     fn ours(error: impl std::fmt::Display) -> Self {
-        Self { why: error.to_string(), asked: None }
+        Self { why: error.to_string(), asked: None, severity: Severity::ActionNeeded }
     }
 
     fn of(error: &CallError) -> Self {
-        Self { why: error.to_string(), asked: asked(error) }
+        let severity = if is_final(error) { Severity::ActionNeeded } else { Severity::Transient };
+        Self { why: error.to_string(), asked: asked(error), severity }
     }
 }
 
-/// A person is needed once nine tenths of the lifetime are over.
-fn severity(identity: &Identity, now: Timestamp) -> Severity {
+/// Whether nine tenths of the lifetime are over: a person is needed then, whatever the reason.
+fn late(identity: &Identity, now: Timestamp) -> bool {
     let leaf = &identity.leaf;
-    let late = renewal::due(leaf.not_before, leaf.not_after, renewal::Policy { after: 0.9, jitter: 0.0 }, 0.0);
-    if now >= late { Severity::ActionNeeded } else { Severity::Transient }
+    now >= renewal::due(leaf.not_before, leaf.not_after, renewal::Policy { after: 0.9, jitter: 0.0 }, 0.0)
 }

@@ -162,7 +162,7 @@ pub(super) async fn plane_with_time(
     let url = format!("http://{}/graphql", listener.local_addr().unwrap()).parse().unwrap();
     let app = axum::Router::new().route("/graphql", axum::routing::post(handle));
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    let limits = Limits { answer_timeout, max_answer: 256 << 10 };
+    let limits = Limits { answer_timeout, whole_timeout: answer_timeout, max_answer: 256 << 10 };
     Director::new(Graphql::new(reqwest::Client::new(), url, limits), None)
 }
 

@@ -153,7 +153,7 @@ async fn unknown_fields_are_ignored() {
 #[tokio::test]
 async fn a_plane_that_claims_too_much_is_refused_before_anything_more_is_read() {
     let error = bent(|data| data["applicationsForRuntime"]["totalCount"] = json!(4_000_000)).await.unwrap_err();
-    assert_eq!(error.to_string(), "the applications of this runtime are 4000000 or more, and at most 20000 are taken");
+    assert_eq!(error.to_string(), "the applications of this runtime are 4000000 or more, and at most 200000 are taken");
     let error = bent(|data| data["applicationsForRuntime"]["totalCount"] = json!(-1)).await.unwrap_err();
     assert_eq!(error.kind(), "shape");
 }

@@ -1,0 +1,155 @@
+//! Tokens as they arrive, and what becomes of them.
+
+use super::TrustLoop;
+use super::endeavour::{Endeavour, Step};
+use crate::agent::status::{Area, Severity};
+use crate::clock;
+use crate::pairing::{TokenOutcome, Verdict};
+use crate::token::{Arrival, Dropped, OneTimeToken, TokenFile, credential};
+
+impl TrustLoop {
+    pub(super) fn receive(&mut self, Arrival { file, dropped }: Arrival) {
+        if !matches!(dropped, Dropped::Stuck(_)) {
+            self.around.board.solved(Area::TokenFile);
+        }
+        match dropped {
+            Dropped::Token(token) => self.take(token, file),
+            Dropped::NoToken(error) => {
+                self.refuse(None, &format!("The file {} holds no token: {error}.", file.path.display()));
+                self.remove_token(&file);
+            }
+            Dropped::Stuck(why) => self.around.board.problem(
+                Area::TokenFile,
+                Severity::ActionNeeded,
+                format!("The token file {} cannot be used: {why}.", file.path.display()),
+                "The agent looks again when the file changes.",
+            ),
+            Dropped::Gone => {}
+        }
+    }
+
+    fn take(&mut self, token: OneTimeToken, file: TokenFile) {
+        let fingerprint = token.fingerprint();
+        let known = self.known(&fingerprint);
+        if known == Some(Verdict::Paired) {
+            // Spent for certain. One that was refused may have been refused for a reason that is gone.
+            self.remove_token(&file);
+            tracing::info!(token = fingerprint, "the token that paired this host was dropped again; it is removed");
+        } else if self.uses(&fingerprint) {
+            // Dropped once more while its first use goes on, which a second use would only disturb.
+            if !matches!(&self.by_token, Some(Endeavour { step: Step::Introduce { .. }, .. })) {
+                self.remove_token(&file);
+            }
+        } else {
+            tracing::info!(token = fingerprint, "a token was dropped");
+            self.conclude(Some(fingerprint), Verdict::InUse, "it is being used to pair");
+            // Written down before it was presented, by a process that ended before the answer came.
+            let lost = known == Some(Verdict::InUse);
+            let step = Step::Introduce { token: Box::new(token), file: Some(file), lost };
+            let endeavour = Some(Endeavour::new(step, clock::now()));
+            if matches!(&self.by_token, Some(Endeavour { step: Step::Enrol { .. }, .. })) {
+                self.waiting = endeavour;
+            } else {
+                self.by_token = endeavour;
+            }
+            self.tell_endeavours();
+        }
+    }
+
+    /// What became of a token, if it is known here.
+    fn known(&self, fingerprint: &str) -> Option<Verdict> {
+        if self.current.as_ref().is_some_and(|(identity, _)| identity.record.token.as_deref() == Some(fingerprint)) {
+            return Some(Verdict::Paired);
+        }
+        let outcome = self.files.outcome()?;
+        (outcome.fingerprint.as_deref() == Some(fingerprint)).then_some(outcome.verdict)
+    }
+
+    /// Whether a token is what is being worked on.
+    fn uses(&self, fingerprint: &str) -> bool {
+        [&self.by_token, &self.waiting].into_iter().flatten().any(|endeavour| match &endeavour.step {
+            Step::Introduce { token, .. } => token.fingerprint() == fingerprint,
+            Step::Enrol { pending, .. } => pending.fingerprint == fingerprint,
+            Step::Prove(candidate) => candidate.record.token.as_deref() == Some(fingerprint),
+            Step::Renew => false,
+        })
+    }
+
+    /// The step that a token among the systemd credentials asks for: only on a host that has nothing else to go on
+    /// with, and only once, because a credential cannot be removed and is there again after every start.
+    pub(super) fn credential(&self) -> Option<Endeavour> {
+        if self.current.is_some() {
+            return None;
+        }
+        let unusable = |why: String| {
+            self.refuse(None, &format!("The systemd credential {} cannot be used: {why}.", credential::NAME));
+            None
+        };
+        match credential::read()? {
+            Dropped::Token(token) => {
+                let fingerprint = token.fingerprint();
+                let known = self.known(&fingerprint);
+                if !matches!(known, None | Some(Verdict::InUse)) {
+                    return None;
+                }
+                tracing::info!(token = fingerprint, "a token came as a systemd credential");
+                self.conclude(Some(fingerprint), Verdict::InUse, "it is being used to pair");
+                let lost = known == Some(Verdict::InUse);
+                Some(Endeavour::new(Step::Introduce { token: Box::new(token), file: None, lost }, clock::now()))
+            }
+            Dropped::NoToken(error) => unusable(error.to_string()),
+            Dropped::Stuck(why) => unusable(why),
+            Dropped::Gone => None,
+        }
+    }
+
+    /// A token is of no use: says so, in the journal, in the status and for the next start.
+    pub(super) fn refuse(&self, fingerprint: Option<String>, sentence: &str) {
+        self.conclude(fingerprint, Verdict::Refused, sentence);
+        let now = clock::now();
+        if self.current.as_ref().is_some_and(|(identity, _)| identity.leaf.not_after > now) {
+            // Nothing is wrong with the host; who dropped the token sees in the status what became of it.
+            self.around.board.solved(Area::Pairing);
+            tracing::error!("{sentence} The identity in use stays. To pair anew, drop a new token.");
+        } else {
+            self.around.board.problem(Area::Pairing, Severity::ActionNeeded, sentence, "Drop a new token.");
+        }
+    }
+
+    /// Writes down what became of a token. What holds no token does not hide what becomes of one that is in use.
+    pub(super) fn conclude(&self, fingerprint: Option<String>, verdict: Verdict, detail: &str) {
+        let in_use =
+            self.around.board.read(|status| status.token.as_ref().is_some_and(|token| token.verdict == Verdict::InUse));
+        if fingerprint.is_none() && in_use {
+            return;
+        }
+        let detail = crate::transport::fit(detail);
+        let outcome = TokenOutcome { fingerprint, at: clock::now(), verdict, detail };
+        if let Err(error) = self.files.conclude(&outcome) {
+            tracing::warn!(%error, "what became of the token cannot be written down");
+        }
+        self.around.board.update(|status| status.token = Some(outcome));
+    }
+
+    /// A kill came between the end of a token's use and the note of it: makes the note now.
+    pub(super) fn conclude_interrupted(&self) {
+        let Some(outcome) = self.files.outcome().filter(|outcome| outcome.verdict == Verdict::InUse) else { return };
+        let Some(fingerprint) = outcome.fingerprint else { return };
+        if self.known(&fingerprint) == Some(Verdict::Paired) {
+            self.conclude(Some(fingerprint), Verdict::Paired, "this host was paired by it");
+        } else if self.by_token.is_none() && !self.settings().paths.token().exists() {
+            self.refuse(Some(fingerprint), "A pairing was interrupted, and nothing is left of it to go on with.");
+        }
+    }
+
+    pub(super) fn remove_token(&self, file: &TokenFile) {
+        if let Err(error) = file.remove() {
+            self.around.board.problem(
+                Area::TokenFile,
+                Severity::ActionNeeded,
+                format!("The used token file stays: {error}."),
+                format!("Remove {} by hand.", file.path.display()),
+            );
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Holds the manual to the program: what can be configured, called or read by a hook has its entry in the pages.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use clap::CommandFactory as _;
+use runtime_agent::cli::Cli;
+use runtime_agent::config::{Settings, parse};
+use tempfile::TempDir;
+
+/// The pages and completions, made once, as `make manual` makes them.
+static MANUAL: LazyLock<TempDir> = LazyLock::new(manual);
+
+const PAGES: [&str; 4] = ["runtime-agent.8", "runtime-agent.toml.5", "runtime-agent-files.7", "runtime-agent-hooks.7"];
+
+/// Keys that have no default, and so are not in a table of the defaults, with a value that they can have.
+const OPTIONAL: [(&str, &str); 4] = [
+    ("plane.connector_url", "\"https://connector.example.com\""),
+    ("plane.ca_bundle", "\"/ca.pem\""),
+    ("report.events_url", "\"https://events.example.com\""),
+    ("report.console_url", "\"https://console.example.com\""),
+];
+
+fn manual() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new(env!("CARGO"))
+        .args(["run", "--locked", "--quiet", "--package", "manual", "--"])
+        .arg(folder.path())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("SOURCE_DATE_EPOCH", "86400")
+        .status()
+        .unwrap();
+    assert!(made.success());
+    folder
+}
+
+fn page_path(name: &str) -> PathBuf {
+    MANUAL.path().join("man").join(name)
+}
+
+/// The source of a page, with what only says how it looks taken away.
+fn page(name: &str) -> String {
+    let mut text = fs::read_to_string(page_path(name)).unwrap().replace("\\-", "-").replace("\\(dq", "\"");
+    for font in ["\\fB", "\\fI", "\\fR", "\\fP"] {
+        text = text.replace(font, "");
+    }
+    text
+}
+
+/// What stands under the heading of exactly this text, up to the next heading of that kind or a higher one.
+fn section<'a>(page: &'a str, heading: &str) -> Option<&'a str> {
+    let (_, rest) = page.split_once(&format!("{heading}\n"))?;
+    let ends = if heading.starts_with(".SS") { &["\n.SS ", "\n.SH "][..] } else { &["\n.SH "] };
+    Some(&rest[..ends.iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len())])
+}
+
+/// The entries of a list: the line that names each, without macro names and quotes, and what is said of it.
+fn entries(text: &str) -> Vec<(String, &str)> {
+    text.split("\n.TP\n")
+        .skip(1)
+        .map(|entry| {
+            let (tag, said) = entry.split_once('\n').unwrap_or((entry, ""));
+            let said =
+                &said[..["\n.SH ", "\n.PP\n"].iter().filter_map(|end| said.find(end)).min().unwrap_or(said.len())];
+            let tag = [".BR ", ".BI ", ".B ", ".I "].iter().find_map(|font| tag.strip_prefix(font)).unwrap_or(tag);
+            (tag.replace('"', ""), said)
+        })
+        .collect()
+}
+
+fn said_of<'a>(entries: &'a [(String, &'a str)], tag: &str) -> &'a str {
+    let said = entries.iter().find(|(named, _)| named.split([' ', ',']).any(|word| word == tag));
+    said.unwrap_or_else(|| panic!("{tag} has no entry")).1
+}
+
+/// The settings in which nothing but `key` is set.
+fn with(key: &str, value: &str) -> Settings {
+    let (section, key) = key.split_once('.').unwrap();
+    parse(&format!("[{section}]\n{key} = {value}\n"), Path::new("page"))
+        .unwrap_or_else(|error| panic!("{section}.{key} = {value}: {error}"))
+}
+
+fn keys_with_defaults() -> Vec<String> {
+    let table = toml::Table::try_from(Settings::default()).unwrap();
+    let keys = |section: &str, values: &toml::Value| -> Vec<String> {
+        values.as_table().unwrap().keys().map(|key| format!("{section}.{key}")).collect()
+    };
+    table.iter().flat_map(|(section, values)| keys(section, values)).collect()
+}
+
+#[test]
+fn every_key_of_the_configuration_is_explained_with_its_default() {
+    let page = page("runtime-agent.toml.5");
+    let entries = entries(&page);
+    let known = keys_with_defaults();
+    for key in &known {
+        let said = said_of(&entries, key);
+        let default = said
+            .lines()
+            .find_map(|line| line.strip_prefix("Default: ")?.strip_suffix('.'))
+            .unwrap_or_else(|| panic!("the default of {key} is not told"));
+        assert_eq!(with(key, default), Settings::default(), "the default of {key} is told wrongly");
+    }
+    for (key, value) in OPTIONAL {
+        assert_ne!(with(key, value), Settings::default(), "{key} is not a key without a default");
+        let said = said_of(&entries, key).replace('\n', " ");
+        assert!(said.contains("Not set by default"), "{key}");
+    }
+    for (key, _) in &entries {
+        let known = known.contains(key) || OPTIONAL.iter().any(|(optional, _)| optional == key);
+        assert!(known, "the page explains {key}, which is not a key");
+    }
+}
+
+#[test]
+fn every_subcommand_and_option_is_on_the_page_of_the_command() {
+    let page = page("runtime-agent.8");
+    for command in Cli::command().get_subcommands() {
+        let name = command.get_name();
+        let section = section(&page, &format!(".SS {name}")).unwrap_or_else(|| panic!("{name} is not on the page"));
+        let about = command.get_about().unwrap().to_string();
+        assert!(section.contains(&about), "{name} is not explained");
+        for argument in command.get_arguments() {
+            let told = argument
+                .get_long()
+                .map_or_else(|| format!("[{}]", argument.get_value_names().unwrap()[0]), |long| format!("--{long}"));
+            let said = said_of(&entries(section), &told).to_owned();
+            assert!(said.contains(&argument.get_help().unwrap().to_string()), "{name} {told}: {said}");
+        }
+    }
+    let options = section(&page, ".SH OPTIONS").unwrap();
+    for option in ["--help", "--version"] {
+        said_of(&entries(&format!("\n{options}")), option);
+    }
+}
+
+#[test]
+fn every_exit_status_is_on_the_page_of_the_command() {
+    use runtime_agent::command::exit;
+    let page = page("runtime-agent.8");
+    let list = format!("\n{}", section(&page, ".SH EXIT STATUS").unwrap());
+    let statuses = [exit::FAILED, exit::UNPAIRED, exit::DEGRADED, exit::ACTION_NEEDED, exit::NOT_RUNNING, exit::CONFIG];
+    for status in statuses {
+        said_of(&entries(&list), &status.to_string());
+    }
+}
+
+#[test]
+fn everything_that_a_hook_is_told_is_on_the_page_of_hooks() {
+    let (environment, document) = told_to_a_hook();
+    assert!(environment.iter().any(|name| name == "RUNTIME_AGENT_GENERATION"), "{environment:?}");
+    let page = page("runtime-agent-hooks.7");
+    let list = format!("\n{}", section(&page, ".SH ENVIRONMENT").unwrap());
+    let told = entries(&list);
+    for name in &environment {
+        said_of(&told, name);
+    }
+    assert_eq!(told.len(), environment.len(), "the page lists a variable that hooks do not get");
+    let input = format!("\n{}", section(&page, ".SH STANDARD INPUT").unwrap());
+    for key in document.as_object().unwrap().keys() {
+        said_of(&entries(&input), key);
+    }
+    for key in document["added"][0].as_object().unwrap().keys() {
+        assert!(section(&page, ".SH STANDARD INPUT").unwrap().contains(&format!(".B {key}\n")), "{key}");
+    }
+}
+
+/// The names of the variables and the document that a real hook gets from the real applier.
+fn told_to_a_hook() -> (Vec<String>, serde_json::Value) {
+    let host = tempfile::tempdir().unwrap();
+    let path = |name: &str| host.path().join(name);
+    for folder in ["hooks", "agent/config/0001", "applier"] {
+        fs::create_dir_all(path(folder)).unwrap();
+    }
+    for folder in ["hooks", "applier"] {
+        fs::set_permissions(path(folder), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let object = "0".repeat(64);
+    let manifest = format!(
+        r#"{{"version":1,"generation":1,"published_at":"2026-11-22T12:00:00Z","runtime":"r",
+            "applications":{{"a":{{"name":"A","folder":"a","object":"{object}","bundles":0}}}}}}"#
+    );
+    fs::write(path("agent/config/0001/manifest.json"), manifest).unwrap();
+    let hook = path("hooks/10-tell");
+    let root = host.path().display();
+    // The environment as it was at the start, before the shell added its own.
+    fs::write(&hook, format!("#!/bin/sh\ncat /proc/$$/environ >'{root}/environment'\ncat >'{root}/document'\n"))
+        .unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let configuration = format!(
+        "[paths]\nstate = '{root}/agent'\nhooks = '{root}/hooks'\n[apply]\nstate = '{root}/applier'\n[log]\nformat = 'text'\n"
+    );
+    fs::write(path("agent.toml"), configuration).unwrap();
+
+    let mut applier = Command::new(env!("CARGO_BIN_EXE_runtime-agent"))
+        .args(["apply", "--stdio", "--config"])
+        .arg(path("agent.toml"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let request = b"{\"version\":1,\"event\":\"config-changed\",\"generation\":1}\n";
+    applier.stdin.take().unwrap().write_all(request).unwrap();
+    let said = applier.wait_with_output().unwrap();
+    let environment = fs::read_to_string(path("environment"))
+        .unwrap_or_else(|error| panic!("the hook did not run: {error}; {said:?}"));
+    let names = environment.split_terminator('\0').map(|line| line.split_once('=').unwrap().0.to_owned()).collect();
+    (names, serde_json::from_slice(&fs::read(path("document")).unwrap()).unwrap())
+}
+
+#[test]
+fn pages_render_without_warnings_and_tell_version_and_day() {
+    for name in PAGES {
+        let man = Command::new("man")
+            .args(["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z"])
+            .arg(page_path(name))
+            .output()
+            .expect("man is there (package man-db; `make deps` installs it)");
+        assert!(man.status.success(), "{name}");
+        assert_eq!(String::from_utf8_lossy(&man.stderr), "", "{name}");
+        let text = page(name);
+        assert!(text.contains(&format!("1970-01-02 \"runtime-agent {}\"", env!("CARGO_PKG_VERSION"))), "{name}");
+        assert!(!text.contains('@'), "{name} has a mark that was not filled in");
+    }
+}
+
+#[test]
+fn completions_know_every_subcommand() {
+    for name in ["runtime-agent.bash", "_runtime-agent", "runtime-agent.fish"] {
+        let completion = fs::read_to_string(MANUAL.path().join("completions").join(name)).unwrap();
+        for command in Cli::command().get_subcommands() {
+            assert!(completion.contains(command.get_name()), "{name}: {}", command.get_name());
+        }
+    }
+}
