@@ -43,9 +43,13 @@ if is_current; then
     exit 0
 fi
 
-# The mirror that this machine's own apt uses for the suite is the one that can be reached from here. Without one,
-# debootstrap has its own default.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" 2>/dev/null | head -n 1 || true)
+# The mirror and the proxy that this machine's own apt uses are those that can be reached from here. apt only knows them
+# once it has fetched its lists. Without any, debootstrap has its own default.
+mirrors() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian'; }
+if [ -z "$(mirrors)" ]; then apt-get update --quiet >&2; fi
+mirror=$(mirrors | head -n 1)
+eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
+export http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}"
 
 # Made beside its place and renamed into it: a run that is killed half-way leaves nothing that looks finished.
 work=$root.new
