@@ -1,0 +1,98 @@
+//! Who may read what, and what everybody can see of a process.
+
+use std::fs;
+use std::path::Path;
+
+use plane::{Endpoint, Fault};
+
+use crate::host::{PROGRAM, within};
+use crate::scene::{Scene, is_settled};
+use crate::tree::{Kind, everything};
+
+/// The mode that a thing below the state directory must have; nothing for links, which have none of their own.
+fn wanted(path: &Path, kind: &Kind) -> Option<u32> {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let secret = path.starts_with("identity");
+    match kind {
+        Kind::Link(_) => None,
+        Kind::Folder => Some(if secret { 0o700 } else { 0o755 }),
+        Kind::File(_) | Kind::Other if secret => Some(0o600),
+        Kind::File(_) | Kind::Other => Some(match name {
+            "credentials.json" | "credentials.env" => 0o640,
+            "digest.key" | "lock" | "token.json" | "pairing.json" => 0o600,
+            _ => 0o644,
+        }),
+    }
+}
+
+fn check(scene: &Scene) {
+    for (path, entry) in everything(&scene.host.path("state")) {
+        if let Some(mode) = wanted(&path, &entry.kind) {
+            assert_eq!(entry.mode, mode, "{} has {:o} and not {mode:o}", path.display(), entry.mode);
+        }
+    }
+    let run = everything(&scene.host.path("run"));
+    assert_eq!(run[Path::new("control.sock")].mode, 0o660);
+}
+
+#[tokio::test]
+async fn every_file_has_its_mode_whatever_the_umask() {
+    for umask in ["000", "022", "077"] {
+        let scene = Scene::new().await;
+        scene.plane.fault(Fault::on(Endpoint::Connector).operation("signCertificateSigningRequest").reset());
+        let mut command = tokio::process::Command::new("/bin/sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\""), PROGRAM, "run", "--config"]);
+        command.arg(scene.host.path("agent.toml")).env_clear().kill_on_drop(true);
+        let agent = scene.host.start_command(command).await;
+        scene.host.drop_token(&scene.mint());
+        let pending = |status: &runtime_agent::agent::status::Status| !status.problems.is_empty();
+        agent.wait_for("a pairing that is pending", pending).await;
+        assert!(scene.host.path("state/pairing.json").exists());
+        check(&scene);
+        scene.plane.clear_faults();
+        agent.wait_for("the pairing", is_settled).await;
+        check(&scene);
+        let seen = everything(&scene.host.path("state"));
+        let credentials = seen.keys().filter(|path| path.ends_with("credentials.env")).count();
+        assert_eq!(credentials, 3, "umask {umask}");
+    }
+}
+
+/// What everybody, or at least root, can see of a process without asking it.
+fn visible(pid: u32) -> String {
+    let read = |name: &str| match fs::read(format!("/proc/{pid}/{name}")) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        // Not even the same user may look into the agent.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => String::new(),
+        Err(error) => panic!("{name}: {error}"),
+    };
+    format!("{}\n{}", read("cmdline"), read("environ"))
+}
+
+#[tokio::test]
+async fn arguments_and_environments_of_processes_hold_no_secret_and_no_core_is_dumped() {
+    let scene = Scene::new().await;
+    scene.host.hook("look", r#"cat >/dev/null; cat "/proc/$$/environ" "/proc/$PPID/cmdline" >>"$SPOOL/seen""#);
+    let agent = scene.host.start().await;
+    let slow = Fault::on(Endpoint::Connector).operation("configuration").delay(std::time::Duration::from_secs(1));
+    scene.plane.fault(slow);
+    let mut pair = scene.host.command(&["pair"]);
+    pair.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut pair = pair.spawn().unwrap();
+    let mut input = pair.stdin.take().unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut input, scene.mint().as_bytes()).await.unwrap();
+    drop(input);
+    scene.asked("the token", |all| !all.is_empty()).await;
+    let mut seen = vec![visible(pair.id().unwrap()), visible(agent.pid())];
+    assert!(within("pair to end", pair.wait()).await.unwrap().success());
+    agent.wait_for("the pairing", is_settled).await;
+    seen.push(visible(agent.pid()));
+    seen.push(scene.host.read("spool/seen"));
+    assert!(seen[0].contains("pair") && seen[1].contains("run") && seen[3].contains("--stdio"), "{seen:?}");
+    for secret in scene.plane.canaries() {
+        assert!(seen.iter().all(|text| !text.contains(&secret)));
+    }
+    let limits = fs::read_to_string(format!("/proc/{}/limits", agent.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+}
