@@ -4,11 +4,19 @@
 // Tests say what they expect by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod canary;
 mod commands;
+mod credential;
+mod doubt;
+mod following;
+mod hooks;
 mod host;
 mod interruption;
+mod labels;
+mod modes;
 mod pairing;
 mod refusal;
+mod renewal;
 mod restart;
 mod scene;
 mod tree;

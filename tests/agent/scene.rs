@@ -60,7 +60,13 @@ impl Scene {
     }
 }
 
-/// Whether all is well, and hooks have seen what is current.
+/// Whether nothing is wrong or under way, and the plane was asked since the start.
+pub fn is_well(status: &Status) -> bool {
+    let asked = status.sync.last_success.is_some() && status.output.is_some();
+    status.state == State::Healthy && status.endeavour.is_none() && asked
+}
+
+/// Whether all is well, and the last that hooks were told of is what is current. (Hooks are told of other things, too.)
 pub fn is_settled(status: &Status) -> bool {
     let current = status.output.as_ref().map(|output| output.generation);
     let applied = status.apply.as_ref().filter(|apply| apply.succeeded).and_then(|apply| apply.generation);
