@@ -270,6 +270,9 @@ impl ConfigurationLoop {
             status.sync.failures = failures;
             status.sync.next = Some(next);
         });
+        if error.source() == Source::Wire {
+            self.speak_plainly(settings);
+        }
         let what = format!("The plane gave no usable list of applications: {error}.");
         let (severity, remedy) = match error.source() {
             Source::Identity => (
@@ -288,6 +291,16 @@ impl ConfigurationLoop {
         };
         self.around.board.problem(Area::Sync, severity, what.clone(), remedy);
         what
+    }
+
+    /// What looks like trouble with the network can be a server that refuses our certificate; the next try would be told.
+    fn speak_plainly(&mut self, settings: &Settings) {
+        let identity = self.around.identity.borrow().clone();
+        if let (Some(plane), Some(identity)) = (&mut self.plane, identity)
+            && let Ok(director) = link::director(settings, &identity, Protocol::Plain)
+        {
+            plane.director = director;
+        }
     }
 
     /// Publishes a snapshot on a blocking thread: the loops go on meanwhile.
