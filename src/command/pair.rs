@@ -106,7 +106,9 @@ async fn wait(paths: &Paths, fingerprint: &str, began: Timestamp) -> Result<Exit
             Some(token) => seen |= token.verdict == Verdict::InUse,
             None => {}
         }
-        let problem = [Area::TokenFile, Area::Pairing].iter().find_map(|area| status.problems.get(area));
+        let problem = [Area::TokenFile, Area::Pairing]
+            .iter()
+            .find_map(|area| status.problems.get(area).filter(|problem| problem.since >= began));
         let now = (status.endeavour.clone(), problem.map(|problem| format!("{} {}", problem.what, problem.remedy)));
         if now.0 != shown.0
             && let Some(endeavour) = &now.0
