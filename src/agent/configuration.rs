@@ -186,6 +186,8 @@ impl ConfigurationLoop {
             Some(at) if works => self.poll_at = Some(at.min(clock::after(clock::now(), interval))),
             Some(_) | None => self.poll_now(),
         }
+        let next = self.poll_at;
+        self.around.board.update(|status| status.sync.next = next);
     }
 
     async fn turn(&mut self) {

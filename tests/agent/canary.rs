@@ -107,7 +107,7 @@ fn echoes(endpoint: Endpoint, operation: &str, secret: &str) -> Vec<Fault> {
 
 /// Waits until a problem is told that was not told at `since`.
 async fn told_anew(agent: &crate::host::Agent<'_>, area: Area, tries: u32) -> Status {
-    let tried = format!("(failed {tries} times so far)");
+    let tried = format!("(tries that failed so far: {tries})");
     agent
         .wait_for("the failure to be told", |status| {
             let endeavour = status.endeavour.as_deref().unwrap_or_default();

@@ -20,7 +20,7 @@ async fn a_plane_that_cannot_be_reached_is_asked_again_until_it_answers() {
     let agent = scene.host.start().await;
     scene.host.drop_token(&scene.mint());
     let failed_twice = |status: &runtime_agent::agent::status::Status| {
-        status.endeavour.as_ref().is_some_and(|endeavour| endeavour.ends_with("(failed 2 times so far)"))
+        status.endeavour.as_ref().is_some_and(|endeavour| endeavour.ends_with("(tries that failed so far: 2)"))
     };
     let status = agent.wait_for("the second try", failed_twice).await;
     assert_eq!(status.state, State::Pairing);
@@ -94,7 +94,7 @@ async fn a_server_that_is_not_the_plane_is_not_shown_the_token() {
         scene.host.drop_token(&scene.mint());
         let status =
             agent.wait_for("the complaint", |status| problem(status, Area::Pairing).contains("is not trusted")).await;
-        assert_eq!(status.state, State::Pairing, "{certificate:?}");
+        assert_eq!(status.state, State::ActionNeeded, "{certificate:?}: this hardly passes without a person");
         assert!(scene.host.token().exists());
         agent.terminate().await;
         scene.plane.clear_faults();

@@ -69,7 +69,7 @@ impl TrustLoop {
         let answer = match link::connector_with_token(&settings, &url, &token.secret) {
             Ok(connector) => connector::configuration(&connector).await,
             Err(error) => {
-                self.cannot_reach(&format!("The Connector cannot be asked: {error}."));
+                self.cannot_reach(Area::Pairing, &format!("The Connector cannot be asked: {error}."));
                 return Some(again(Step::Introduce { token, file, lost }, failures, None));
             }
         };
@@ -78,7 +78,7 @@ impl TrustLoop {
                 let pending = Pending::new(&token, url, configuration, clock::now());
                 // The second token must be on disk before anything else happens: the first one is spent.
                 if let Err(error) = self.files.keep(&pending) {
-                    self.cannot_reach(&format!("The pairing cannot be written down: {error}."));
+                    self.cannot_reach(Area::Pairing, &format!("The pairing cannot be written down: {error}."));
                 } else {
                     self.around.board.solved(Area::Pairing);
                 }
@@ -100,7 +100,7 @@ impl TrustLoop {
                     return None;
                 }
                 let lost = lost || !error.fault.certainly_undone();
-                self.wait_for(&format!("Pairing waits: {error}."), &error);
+                self.wait_for(Area::Pairing, &format!("Pairing waits: {error}."), &error);
                 // A token lives for an hour or so: nobody's wish to be left alone may cost all of it.
                 let asked = asked(&error).map(|asked| asked.min(LONGEST_WISH));
                 Some(again(Step::Introduce { token, file, lost }, failures, asked))
@@ -136,14 +136,17 @@ impl TrustLoop {
         let (key, csr, connector) = match prepared.await {
             Ok(prepared) => prepared,
             Err(error) => {
-                self.cannot_reach(&format!("Pairing waits: the signing request cannot be made: {error}."));
+                self.cannot_reach(
+                    Area::Pairing,
+                    &format!("Pairing waits: the signing request cannot be made: {error}."),
+                );
                 return Some(again_soon(Step::Enrol { pending, key: None }, failures, None));
             }
         };
         let asked_before = pending.asked;
         pending.asked = Asked::Maybe;
         if let Err(error) = self.files.keep(&pending) {
-            self.cannot_reach(&format!("Pairing waits: it cannot be written down: {error}."));
+            self.cannot_reach(Area::Pairing, &format!("Pairing waits: it cannot be written down: {error}."));
             pending.asked = asked_before;
             return Some(again_soon(Step::Enrol { pending, key: Some(key) }, failures, None));
         }
@@ -159,7 +162,7 @@ impl TrustLoop {
                 if asked_before == Asked::NotYet && error.fault.certainly_undone() {
                     pending.asked = Asked::NotYet;
                 }
-                self.wait_for(&format!("Pairing waits: {error}."), &error);
+                self.wait_for(Area::Pairing, &format!("Pairing waits: {error}."), &error);
                 let asked = asked(&error);
                 return Some(again_soon(Step::Enrol { pending, key: Some(key) }, failures, asked));
             }
@@ -212,7 +215,7 @@ impl TrustLoop {
         let viewer = match link::director(&self.settings(), &candidate, Protocol::Plain) {
             Ok(director) => director.viewer().await,
             Err(error) => {
-                self.cannot_reach(&format!("The new certificate waits to be tried: {error}."));
+                self.cannot_reach(area_of(&candidate), &format!("The new certificate waits to be tried: {error}."));
                 return Some(again(Step::Prove(candidate), failures, None));
             }
         };
@@ -237,7 +240,7 @@ impl TrustLoop {
                 self.discard(&candidate, &format!("it could not be tried for an hour: {error}"), failures)
             }
             Err(error) => {
-                self.wait_for(&format!("The new certificate waits to be tried: {error}."), &error);
+                self.wait_for(area_of(&candidate), &format!("The new certificate waits to be tried: {error}."), &error);
                 let asked = asked(&error);
                 Some(again(Step::Prove(candidate), failures, asked))
             }
@@ -259,7 +262,10 @@ impl TrustLoop {
         let installed =
             self.store.amend(candidate.number, &candidate.record).and_then(|()| self.store.promote(candidate.number));
         if let Err(error) = installed {
-            self.cannot_reach(&format!("The new identity is proven, but cannot be put in place: {error}."));
+            self.cannot_reach(
+                area_of(&candidate),
+                &format!("The new identity is proven, but cannot be put in place: {error}."),
+            );
             return Some(again(Step::Prove(candidate), failures, None));
         }
         let until = candidate.leaf.not_after;
@@ -314,18 +320,23 @@ impl TrustLoop {
         }
     }
 
-    fn wait_for(&self, what: &str, error: &CallError) {
+    fn wait_for(&self, area: Area, what: &str, error: &CallError) {
         let (severity, remedy) = if is_final(error) {
             (Severity::ActionNeeded, "The agent tries again by itself, but this will hardly pass without a person.")
         } else {
             (Severity::Transient, "The agent tries again by itself.")
         };
-        self.around.board.problem(Area::Pairing, severity, what, remedy);
+        self.around.board.problem(area, severity, what, remedy);
     }
 
-    fn cannot_reach(&self, what: &str) {
-        self.around.board.problem(Area::Pairing, Severity::Transient, what, "The agent tries again by itself.");
+    fn cannot_reach(&self, area: Area, what: &str) {
+        self.around.board.problem(area, Severity::Transient, what, "The agent tries again by itself.");
     }
+}
+
+/// What it is about when a new identity makes trouble.
+fn area_of(candidate: &Identity) -> Area {
+    if candidate.record.token.is_some() { Area::Pairing } else { Area::Renewal }
 }
 
 /// The same step, later.
