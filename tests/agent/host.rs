@@ -10,6 +10,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use plane::Plane;
 use runtime_agent::agent::status::Status;
@@ -201,6 +202,11 @@ pub struct Agent<'a> {
 impl Drop for Agent<'_> {
     fn drop(&mut self) {
         self.listener.abort();
+        if let Some(pid) = self.child.id().and_then(|id| id.try_into().ok()).map(Pid::from_raw) {
+            // Its folder is removed next, and it must not write there any more; the runtime reaps it.
+            let _ = kill(pid, Signal::SIGKILL);
+            let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+        }
         if std::thread::panicking() {
             eprintln!("what the agent wrote:\n{}", self.host.log());
         }
