@@ -7,7 +7,7 @@ use std::time::Duration;
 use plane::{Generate, Options as PlaneOptions, Plane, TokenForm};
 use tokio::runtime::Runtime;
 
-use crate::host::Host;
+use crate::host::{Host, Options};
 use crate::packages::{Format, installed};
 use crate::promises::{SERVICE, assert_healthy};
 
@@ -229,6 +229,22 @@ fn a_deb_host_lives_from_token_to_upgrade_without_losing_or_showing_anything() {
 #[test]
 fn an_rpm_host_lives_from_token_to_upgrade_without_losing_or_showing_anything() {
     assert_a_life_from_token_to_removal(Format::Rpm);
+}
+
+#[test]
+fn a_token_among_the_system_credentials_pairs_the_host() {
+    let world = World::new();
+    let token = world.plane.mint_token(&world.runtime, TokenForm::Base64);
+    let host = Host::boot(Options::default().credential("runtime-agent.token", &token));
+    Format::Deb.install(&host, &Format::Deb.current());
+    // At first the plane's server is not trusted; the token waits until the administrator has seen to that.
+    world.prepare(&host);
+
+    host.wait_for_journal("the pairing", PATIENCE, |entry| entry.message().starts_with("paired with"));
+    let requests = world.connector_requests();
+    host.run(&["systemctl", "restart", SERVICE]).ok();
+    host.run(&["runtime-agent", "sync"]).ok();
+    assert_eq!(world.connector_requests(), requests, "The credential is there again, and its token is spent.");
 }
 
 #[test]
