@@ -232,11 +232,12 @@ impl TrustLoop {
             }
         } else if !valid {
             self.renewal = None;
-        } else if self.proves_by_token() {
-        } else if let Some(endeavour) = self.renewal.take_if(|endeavour| endeavour.due <= now) {
-            self.renewal = self.advance(endeavour).await;
-        } else if self.renewal.is_none() && self.current.as_ref().is_some_and(|(_, at)| *at <= now) {
-            self.renewal = Some(Endeavour::new(Step::Renew, now));
+        } else if !self.proves_by_token() {
+            if let Some(endeavour) = self.renewal.take_if(|endeavour| endeavour.due <= now) {
+                self.renewal = self.advance(endeavour).await;
+            } else if self.renewal.is_none() && self.current.as_ref().is_some_and(|(_, at)| *at <= now) {
+                self.renewal = Some(Endeavour::new(Step::Renew, now));
+            }
         }
         self.tell_endeavours();
     }
