@@ -46,6 +46,19 @@ pub enum Command {
     Sync(ConfigFile),
     /// Renew the certificate now
     Renew(ConfigFile),
+    /// Have the certificate revoked, and remove the identity and what was published
+    ///
+    /// The plane is asked to revoke the certificate; where it cannot be asked, that is said, and the rest is done all
+    /// the same. The published files are emptied in the usual way, so that hooks learn of it. Works without the agent
+    /// running, too; hooks then learn of it at the next start.
+    Unpair {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Leave the published files as they are
+        #[arg(long)]
+        keep_config: bool,
+    },
     /// Tell whether a configuration file is valid
     Check {
         /// The configuration file

@@ -28,6 +28,14 @@ pub fn earliest(issued_at: Timestamp, not_after: Timestamp) -> Timestamp {
     clock::after(issued_at, (clock::until(issued_at, not_after) / 4).min(Duration::from_secs(60 * 60)))
 }
 
+/// From when on a certificate that could not be renewed is a person's business: nine tenths of its lifetime, but not
+/// before half of the time is over that its renewal, due at `due`, had.
+pub fn alarm(not_before: Timestamp, not_after: Timestamp, due: Timestamp) -> Timestamp {
+    let late = clock::after(not_before, clock::until(not_before, not_after).mul_f64(0.9));
+    let half = clock::after(due, clock::until(due, not_after) / 2);
+    late.max(half)
+}
+
 /// The shortest wait between two tries to renew.
 const SHORTEST: Duration = Duration::from_secs(2);
 /// The longest wait between two tries to renew.

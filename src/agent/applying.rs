@@ -13,7 +13,7 @@ use super::pulse::Pulse;
 use super::status::{ApplyStatus, Area, Severity};
 use crate::apply::{self, Notice, Outcome, Refusal, Report, Request, Route};
 use crate::backoff::Backoff;
-use crate::clock;
+use crate::clock::{Due, SharedClock};
 use crate::config::{ApplyMode, Settings};
 use crate::output::manifest::GenerationNumber;
 
@@ -25,6 +25,8 @@ const MOST_HOOKS: u32 = 32;
 
 /// What the queue needs of others.
 pub struct Surroundings {
+    /// The time.
+    pub clock: SharedClock,
     /// The settings in force.
     pub settings: watch::Receiver<Rc<Settings>>,
     /// The configuration file, for an applier that is started as a child.
@@ -42,7 +44,7 @@ pub struct Surroundings {
 }
 
 /// A wait before the next try, after so many failures in a row.
-type Wait = Option<(Timestamp, u32)>;
+type Wait = Option<(Due, u32)>;
 
 /// Serves the queue until the process ends.
 pub async fn run(mut around: Surroundings) {
@@ -53,8 +55,12 @@ pub async fn run(mut around: Surroundings) {
     loop {
         let current = *around.published.borrow_and_update();
         let due = current.filter(|_| *around.applied.borrow() != current);
-        let now = clock::now();
-        let ready = |wait: Wait| wait.is_none_or(|(at, _)| at <= now);
+        let now = around.clock.now();
+        // A clock that was set back makes nobody wait longer.
+        for wait in [&mut generation_wait, &mut notice_wait].into_iter().flatten() {
+            wait.0 = wait.0.seen(now);
+        }
+        let ready = |wait: Wait| wait.is_none_or(|(at, _)| at.is_over(now));
         if ready(notice_wait)
             && let Some(notice) = waiting.front().copied()
         {
@@ -82,13 +88,8 @@ pub async fn run(mut around: Surroundings) {
         }
         around.pulse.idle();
         let wake = [notice_wait.filter(|_| !waiting.is_empty()), generation_wait.filter(|_| due.is_some())];
-        let wake = wake.into_iter().flatten().map(|(at, _)| at).min();
-        let sleep = async {
-            match wake {
-                Some(at) => clock::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
+        let wake = wake.into_iter().flatten().map(|(due, _)| due.at(now)).min().unwrap_or(Timestamp::MAX);
+        let clock = Rc::clone(&around.clock);
         tokio::select! {
             Some(notice) = around.notices.recv() => {
                 if !waiting.contains(&notice) {
@@ -105,7 +106,7 @@ pub async fn run(mut around: Surroundings) {
             changed = around.settings.changed() => {
                 if changed.is_ok() { (generation_wait, notice_wait) = (None, None); }
             }
-            () = sleep => {}
+            () = clock.sleep_until(wake) => {}
         }
     }
 }
@@ -122,7 +123,7 @@ impl Surroundings {
         let failures = before.map_or(0, |(_, failures)| failures).saturating_add(1);
         let cap = self.settings.borrow().apply.retry_cap.get();
         let wait = Backoff::new(Duration::from_secs(10), cap).wait(failures, fastrand::f64(), None);
-        Some((clock::after(clock::now(), wait), failures))
+        Some((Due::after(self.clock.now(), wait), failures))
     }
 
     fn route(&self, settings: &Settings) -> Option<Route> {
@@ -221,7 +222,7 @@ impl Surroundings {
             status.apply = Some(ApplyStatus {
                 event: event.as_str().to_owned(),
                 generation: request.generation(),
-                at: clock::now(),
+                at: self.clock.now(),
                 succeeded: served == Served::Succeeded,
                 hooks,
                 skipped,

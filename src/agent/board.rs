@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::watch;
 
 use super::status::{Area, Problem, Severity, Status};
-use crate::clock;
+use crate::clock::SharedClock;
 use crate::transport::fit;
 
 /// A handle to the board.
@@ -14,12 +14,13 @@ use crate::transport::fit;
 pub struct Board {
     status: Rc<watch::Sender<Status>>,
     zone: TimeZone,
+    clock: SharedClock,
 }
 
 impl Board {
     /// A new board.
-    pub fn new(status: Status) -> Self {
-        Self { status: Rc::new(watch::Sender::new(status)), zone: TimeZone::system() }
+    pub fn new(status: Status, clock: SharedClock) -> Self {
+        Self { status: Rc::new(watch::Sender::new(status)), zone: TimeZone::system(), clock }
     }
 
     /// Follows the board.
@@ -46,7 +47,7 @@ impl Board {
         let (what, remedy) = (fit(&what.into()), remedy.into());
         let known = self.read(|status| status.problems.get(&area).cloned());
         let repeated = known.as_ref().is_some_and(|known| known.what == what && known.severity == severity);
-        let since = known.filter(|_| repeated).map_or_else(clock::now, |known| known.since);
+        let since = known.filter(|_| repeated).map_or_else(|| self.clock.now(), |known| known.since);
         if !repeated {
             match severity {
                 Severity::ActionNeeded => tracing::error!(area = area.as_str(), "{what} {remedy}"),
@@ -56,6 +57,15 @@ impl Board {
         self.update(|status| {
             status.problems.insert(area, Problem { what, remedy, severity, since });
         });
+    }
+
+    /// Takes a problem down without a word, because something else is said about it.
+    pub fn withdraw(&self, area: Area) {
+        if self.read(|status| status.problems.contains_key(&area)) {
+            self.update(|status| {
+                status.problems.remove(&area);
+            });
+        }
     }
 
     /// Takes a problem down, if there was one.

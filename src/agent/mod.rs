@@ -7,9 +7,10 @@ mod labels;
 mod link;
 mod pulse;
 mod run;
+pub mod standing;
 pub mod status;
 mod trust;
 
 pub use configuration::SyncOrder;
 pub use run::{RunError, run};
-pub use trust::Order as TrustOrder;
+pub use trust::{Files, Order as TrustOrder, give_up};

@@ -12,9 +12,10 @@ use super::applying;
 use super::board::Board;
 use super::configuration::{self, ConfigurationLoop};
 use super::pulse::{self, Pulse};
+use super::standing::Standing;
 use super::status::{Area, Severity, Status};
 use super::trust::{self, TrustLoop};
-use crate::clock;
+use crate::clock::{Clock as _, SharedClock, Wall};
 use crate::config::{self, Settings};
 use crate::control;
 use crate::disk::{self, DiskError, LockError, StateLock};
@@ -88,9 +89,13 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
         control::bind(&control_path).map_err(|source| RunError::Control { path: control_path.clone(), source })?;
     let mut signals = Signals::new().map_err(RunError::Signals)?;
 
-    let board = Board::new(Status::new(paths.token().display().to_string(), clock::now()));
+    let clock: SharedClock = Rc::new(Wall);
+    let board = Board::new(Status::new(paths.token().display().to_string(), Wall.now()), clock.clone());
     let (settings_sender, settings) = watch::channel(Rc::new(settings));
     let (identity_sender, identity) = watch::channel(None);
+    let (standing_sender, standing) = watch::channel(Standing::Unpaired);
+    let (answer_sender, answers) = mpsc::channel(8);
+    let (clearing_sender, clearing) = mpsc::channel(1);
     let (published_sender, published) = watch::channel(None);
     let (applied_sender, applied) = watch::channel(None);
     let (notice_sender, notices) = mpsc::unbounded_channel();
@@ -103,11 +108,15 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
     let handles = control::Handles { status: board.subscribe(), sync: sync_sender.clone(), trust: trust_sender };
     let configuration = ConfigurationLoop::new(
         configuration::Surroundings {
+            clock: clock.clone(),
             settings: settings.clone(),
             board: board.clone(),
             pulse: configuration_pulse,
             identity,
+            standing,
+            answers: answer_sender,
             orders: sync_orders,
+            clearing,
             published: published_sender,
             applied,
         },
@@ -115,18 +124,23 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
     );
     let trust = TrustLoop::new(
         trust::Surroundings {
+            clock: clock.clone(),
             settings: settings.clone(),
             board: board.clone(),
             pulse: trust_pulse,
             arrivals,
             orders: trust_orders,
+            answers,
             identity: identity_sender,
+            standing: standing_sender,
+            clearing: clearing_sender,
             notices: notice_sender,
         },
         identities,
         PairingFiles::new(&paths.state),
     );
     let applying = applying::run(applying::Surroundings {
+        clock,
         settings,
         config_path: config_path.clone(),
         board: board.clone(),

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::standing::Standing;
 use crate::apply::{HookReport, Skipped};
 use crate::ids::{RuntimeId, TenantId};
 use crate::output::manifest::GenerationNumber;
@@ -30,6 +31,8 @@ pub struct Status {
     pub state: State,
     /// In one line.
     pub headline: String,
+    /// How this host stands with its plane.
+    pub standing: Standing,
     /// The identity in use.
     pub identity: Option<IdentityStatus>,
     /// What is being done about pairing or renewal, if anything is.
@@ -71,7 +74,13 @@ pub enum State {
     Healthy,
     /// There is a valid identity, something is wrong, and the agent goes on by itself.
     Degraded,
-    /// A person is needed.
+    /// The certificate is over: a new token is needed.
+    Expired,
+    /// The plane refuses the certificate: a new token is needed.
+    Rejected,
+    /// The files of the identity are missing or damaged: a backup or a new token is needed.
+    Lost,
+    /// A person is needed for something else.
     ActionNeeded,
 }
 
@@ -83,6 +92,9 @@ impl State {
             Self::Pairing => "pairing",
             Self::Healthy => "healthy",
             Self::Degraded => "degraded",
+            Self::Expired => "expired",
+            Self::Rejected => "rejected",
+            Self::Lost => "lost",
             Self::ActionNeeded => "action-needed",
         }
     }
@@ -166,6 +178,8 @@ pub enum Area {
     Renewal,
     /// The certificate's validity.
     Certificate,
+    /// This host's clock.
+    Clock,
     /// Asking the plane.
     Sync,
     /// Writing files.
@@ -186,6 +200,7 @@ impl Area {
             Self::Pairing => "pairing",
             Self::Renewal => "renewal",
             Self::Certificate => "certificate",
+            Self::Clock => "clock",
             Self::Sync => "sync",
             Self::Output => "output",
             Self::Apply => "apply",
@@ -227,6 +242,7 @@ impl Status {
             agent: Agent { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), started_at: now },
             state: State::Unpaired,
             headline: String::new(),
+            standing: Standing::Unpaired,
             identity: None,
             endeavour: None,
             token: None,
@@ -248,6 +264,12 @@ impl Status {
 
     fn judge(&self) -> State {
         let mut severities = self.problems.values().map(|problem| problem.severity);
+        match self.standing {
+            Standing::Expired => return State::Expired,
+            Standing::Rejected => return State::Rejected,
+            Standing::Lost => return State::Lost,
+            Standing::Unpaired | Standing::Valid | Standing::NotYetValid => {}
+        }
         match &self.identity {
             _ if severities.any(|severity| severity == Severity::ActionNeeded) => State::ActionNeeded,
             None if self.endeavour.is_some() => State::Pairing,
@@ -259,8 +281,15 @@ impl Status {
 
     fn summarise(&self, zone: &TimeZone) -> String {
         let mut line = String::new();
-        match &self.identity {
-            Some(identity) => {
+        let day = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%F");
+        match (&self.identity, self.standing) {
+            (Some(identity), Standing::Expired) => {
+                let _ = write!(line, "certificate EXPIRED on {}", day(identity.not_after));
+            }
+            (Some(identity), Standing::Rejected) => {
+                let _ = write!(line, "certificate REJECTED by {}", identity.plane);
+            }
+            (Some(identity), _) => {
                 let _ = write!(line, "paired with {}", identity.plane);
                 if let Some(output) = &self.output {
                     let plural = if output.applications == 1 { "" } else { "s" };
@@ -272,13 +301,13 @@ impl Status {
                     }
                     None => line.push_str("; not synchronised yet"),
                 }
-                let until = identity.not_after.to_zoned(zone.clone()).strftime("%F");
-                let _ = write!(line, "; certificate until {until}");
+                let _ = write!(line, "; certificate until {}", day(identity.not_after));
             }
-            None if self.endeavour.is_none() => {
+            (None, Standing::Lost) => line.push_str("identity LOST"),
+            (None, _) if self.endeavour.is_none() => {
                 let _ = write!(line, "not paired; waiting for a token in {}", self.token_path);
             }
-            None => line.push_str("pairing"),
+            (None, _) => line.push_str("pairing"),
         }
         if let Some(endeavour) = &self.endeavour {
             let _ = write!(line, "; {endeavour}");

@@ -5,6 +5,7 @@ mod check;
 mod pair;
 mod run;
 mod status;
+mod unpair;
 
 use std::fmt::Display;
 use std::future::Future;
@@ -13,6 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::agent::Files;
 use crate::cli::{Cli, Command};
 use crate::config::{self, Paths, Settings};
 use crate::control::{Answer, Client, ControlError};
@@ -42,6 +44,10 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Status { config, json } => status::execute(&paths(&config.path), json),
         Command::Pair { config, token_file, timeout } => pair::execute(&paths(&config.path), &token_file, timeout),
         Command::Sync(config) => order(&paths(&config.path), async |client| client.sync().await),
+        Command::Unpair { config, keep_config } => {
+            let files = if keep_config { Files::Keep } else { Files::Empty };
+            with_settings(&config.path, |settings| unpair::execute(&settings, files))
+        }
         Command::Renew(config) => order(&paths(&config.path), async |client| client.renew().await),
     }
 }

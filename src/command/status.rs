@@ -30,7 +30,9 @@ pub(super) fn execute(paths: &Paths, json: bool) -> ExitCode {
                 State::Healthy => ExitCode::SUCCESS,
                 State::Unpaired | State::Pairing => ExitCode::from(exit::UNPAIRED),
                 State::Degraded => ExitCode::from(exit::DEGRADED),
-                State::ActionNeeded => ExitCode::from(exit::ACTION_NEEDED),
+                State::Expired | State::Rejected | State::Lost | State::ActionNeeded => {
+                    ExitCode::from(exit::ACTION_NEEDED)
+                }
             }
         }
         Ok(Err(error)) => no_conversation(&error),
@@ -62,6 +64,7 @@ fn page(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
             Verdict::InUse => "in use",
             Verdict::Paired => "used",
             Verdict::Refused => "refused",
+            Verdict::Unpaired => "given up",
         };
         lines.push(("last token", format!("{verdict}, {}: {}", instant(token.at), token.detail)));
     }
@@ -109,6 +112,9 @@ fn explain(state: State) -> &'static str {
         State::Pairing => "a token is being used",
         State::Healthy => "paired, and nothing is wrong",
         State::Degraded => "something is wrong, and the agent goes on by itself",
+        State::Expired => "the certificate is over; drop a new token",
+        State::Rejected => "the plane refuses the certificate; drop a new token",
+        State::Lost => "the files of the identity are missing or damaged; restore them, or drop a new token",
         State::ActionNeeded => "a person is needed",
     }
 }

@@ -3,10 +3,12 @@
 //! Every key has a built-in default, so an empty file, or none, is a complete configuration. A key that is not known,
 //! a value of a wrong type and a value outside its bounds are errors that show the line.
 
+mod hosts;
 mod load;
 mod settings;
 mod values;
 
+pub use hosts::{HostPattern, InvalidHostPattern, is_allowed};
 pub use load::{ConfigError, DEFAULT_PATH, load, parse, paths};
 pub use settings::{
     Apply, ApplyMode, BundleUse, Hooks, Log, LogFormat, LogLevel, Output, Paths, Plane, Renewal, Report, Settings, Sync,

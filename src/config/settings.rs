@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::hosts::HostPattern;
 use super::values::{ByteSize, HttpsUrl, Seconds, Share};
 use crate::director::PageSize;
 use crate::transport::Trust;
@@ -45,6 +46,8 @@ pub struct Plane {
     /// The Connector, for tokens that do not name it themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connector_url: Option<HttpsUrl>,
+    /// Hosts that the Connector may send the agent to, besides those below its own parent domain.
+    pub allowed_hosts: Vec<HostPattern>,
     /// A PEM file with the CAs that the plane's server certificates are verified against.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<PathBuf>,
@@ -64,6 +67,7 @@ impl Default for Plane {
     fn default() -> Self {
         Self {
             connector_url: None,
+            allowed_hosts: Vec::new(),
             ca_bundle: None,
             ca_bundle_use: BundleUse::Instead,
             connect_timeout: Seconds::new(15),

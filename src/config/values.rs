@@ -195,6 +195,11 @@ impl HttpsUrl {
         let host = self.url.host_str().unwrap_or_default();
         self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
+
+    /// The host alone, for comparing: in lower case, an IPv6 address in brackets.
+    pub fn host_name(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
 }
 
 impl TryFrom<Url> for HttpsUrl {

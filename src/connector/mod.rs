@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{HttpsUrl, InvalidUrl};
+use crate::config::{HostPattern, HttpsUrl, InvalidUrl, is_allowed};
 use crate::identity::{InvalidSubject, KeyAlgorithm, Subject, UnknownAlgorithm};
 use crate::transport::{CallError, Graphql, Operation};
 
@@ -14,6 +14,9 @@ const CONFIGURATION: Operation<'static> =
     Operation { name: "configuration", text: include_str!("configuration.graphql") };
 const SIGN: Operation<'static> =
     Operation { name: "signCertificateSigningRequest", text: include_str!("sign.graphql") };
+
+const REVOKE: Operation<'static> =
+    Operation { name: "revokeCertificate", text: "mutation revokeCertificate { revokeCertificate }" };
 
 /// What is needed for a signing request.
 #[derive(Debug, Clone)]
@@ -50,6 +53,19 @@ pub enum ConnectorError {
         field: &'static str,
         /// What is wrong with it.
         why: InvalidUrl,
+    },
+    /// A URL leads to a stranger.
+    #[error(
+        "the Connector's answer is not followed: its {field} leads to {host}, which is neither a neighbour of \
+         {connector} nor listed in plane.allowed_hosts"
+    )]
+    Stranger {
+        /// Which one.
+        field: &'static str,
+        /// Its host.
+        host: String,
+        /// The Connector that this host was paired by.
+        connector: String,
     },
     /// A field is null, or empty.
     #[error("the Connector's answer cannot be used: its {0} is missing")]
@@ -89,6 +105,12 @@ struct WirePlaneInfo {
     director_url: Option<String>,
     #[serde(rename = "certificateSecuredConnectorURL")]
     certificate_secured_connector_url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RevokeData {
+    #[serde(rename = "revokeCertificate")]
+    revoked: bool,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +154,24 @@ pub async fn configuration(connector: &Graphql) -> Result<Configuration, Connect
     })
 }
 
+/// Looks whether the two URLs that a Connector gives lead to hosts that it may send us to.
+///
+/// # Errors
+/// When one leads to a stranger, who is named.
+pub fn check_hosts(
+    director_url: &HttpsUrl,
+    renewal_url: &HttpsUrl,
+    connector: &HttpsUrl,
+    listed: &[HostPattern],
+) -> Result<(), ConnectorError> {
+    for (field, url) in [("directorURL", director_url), ("certificateSecuredConnectorURL", renewal_url)] {
+        if !is_allowed(url.host_name(), connector.host_name(), listed) {
+            return Err(ConnectorError::Stranger { field, host: url.host(), connector: connector.host() });
+        }
+    }
+    Ok(())
+}
+
 /// Whether a token can stand in a header.
 fn is_presentable(token: &SecretString) -> bool {
     let token = token.expose_secret();
@@ -149,4 +189,13 @@ pub async fn sign(connector: &Graphql, csr: &str) -> Result<Signed, CallError> {
     }
     let data: SignData = connector.call(SIGN, Variables { csr }).await?;
     Ok(data.result)
+}
+
+/// Revokes the certificate that is shown. Returns whether the plane says that it did.
+///
+/// # Errors
+/// When there is no answer; the certificate may be revoked all the same.
+pub async fn revoke(connector: &Graphql) -> Result<bool, CallError> {
+    let data: RevokeData = connector.call(REVOKE, serde_json::json!({})).await?;
+    Ok(data.revoked)
 }

@@ -4,7 +4,8 @@ use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Answer;
+use super::{Answer, Unpair};
+use crate::agent::Files;
 use crate::agent::status::Status;
 
 /// The longest that the daemon may take for an answer; a poll of a large landscape takes minutes.
@@ -76,7 +77,7 @@ impl Client {
     /// # Errors
     /// When the daemon does not answer.
     pub async fn sync(&self) -> Result<Answer, ControlError> {
-        self.order("sync").await
+        self.order("sync", &serde_json::Value::Null).await
     }
 
     /// Has the certificate renewed now.
@@ -84,11 +85,21 @@ impl Client {
     /// # Errors
     /// When the daemon does not answer.
     pub async fn renew(&self) -> Result<Answer, ControlError> {
-        self.order("renew").await
+        self.order("renew", &serde_json::Value::Null).await
     }
 
-    async fn order(&self, what: &str) -> Result<Answer, ControlError> {
+    /// Has the identity given up.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub async fn unpair(&self, files: Files) -> Result<Answer, ControlError> {
+        self.order("unpair", &Unpair { files }).await
+    }
+
+    async fn order(&self, what: &str, body: &impl serde::Serialize) -> Result<Answer, ControlError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.failed(error.to_string()))?;
         let request = self.client.post(format!("http://control/v1/{what}"));
+        let request = request.header("content-type", "application/json").body(body);
         let response = request.send().await.map_err(|error| self.explain(&error))?;
         let body = response.bytes().await.map_err(|error| self.explain(&error))?;
         serde_json::from_slice(&body).map_err(|error| self.failed(error.to_string()))

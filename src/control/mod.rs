@@ -5,8 +5,17 @@
 mod client;
 mod server;
 
+use crate::agent::Files;
+
 pub use client::{Client, ControlError};
 pub use server::{Handles, bind, serve};
+
+/// The order to give the identity up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Unpair {
+    /// What becomes of the published files.
+    pub files: Files,
+}
 
 /// The answer to an order.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

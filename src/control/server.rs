@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Answer;
+use super::{Answer, Unpair};
 use crate::agent::status::Status;
 use crate::agent::{SyncOrder, TrustOrder};
 
@@ -52,6 +52,7 @@ pub async fn serve(listener: UnixListener, handles: Handles) {
         .route("/v1/status", get(status))
         .route("/v1/sync", post(sync))
         .route("/v1/renew", post(renew))
+        .route("/v1/unpair", post(unpair))
         .with_state(handles);
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the control socket is closed; `runtime-agent status` does not work until a restart");
@@ -80,6 +81,11 @@ async fn sync(State(handles): State<Handles>) -> (StatusCode, Json<Answer>) {
 async fn renew(State(handles): State<Handles>) -> (StatusCode, Json<Answer>) {
     let (sender, receiver) = oneshot::channel();
     answer(handles.trust.send(TrustOrder::Renew(sender)).await.is_ok(), receiver).await
+}
+
+async fn unpair(State(handles): State<Handles>, Json(Unpair { files }): Json<Unpair>) -> (StatusCode, Json<Answer>) {
+    let (sender, receiver) = oneshot::channel();
+    answer(handles.trust.send(TrustOrder::Unpair(files, sender)).await.is_ok(), receiver).await
 }
 
 async fn answer(sent: bool, receiver: oneshot::Receiver<Result<String, String>>) -> (StatusCode, Json<Answer>) {

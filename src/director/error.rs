@@ -40,6 +40,15 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// Whether the plane refuses this host's certificate, or no longer knows the host.
+    pub fn is_rejection(&self) -> bool {
+        match self {
+            Self::Call(error) => error.fault.is_rejection(),
+            Self::UnknownRuntime(_) => true,
+            Self::Shifted { .. } | Self::TooMany { .. } => false,
+        }
+    }
+
     /// Whose fault it is.
     pub fn source(&self) -> Source {
         match self {

@@ -4,6 +4,7 @@ mod algorithm;
 mod certificate;
 mod csr;
 mod issued;
+mod rescue;
 mod store;
 mod subject;
 

@@ -30,7 +30,7 @@ const RECORD_VERSION: u32 = 1;
 pub struct IdentityNumber(u32);
 
 impl IdentityNumber {
-    fn folder(self) -> String {
+    pub(super) fn folder(self) -> String {
         format!("{:04}", self.0)
     }
 }
@@ -50,6 +50,9 @@ pub struct Record {
     pub runtime: Option<RuntimeId>,
     /// The tenant that is named in requests, where the token file named one.
     pub tenant: Option<TenantId>,
+    /// The Connector that this host was paired by, among whose neighbours the others are expected.
+    #[serde(default)]
+    pub connector_url: Option<HttpsUrl>,
     /// The Director.
     pub director_url: HttpsUrl,
     /// The Connector that certificates are renewed at.
@@ -77,6 +80,7 @@ impl Record {
             version: RECORD_VERSION,
             runtime,
             tenant,
+            connector_url: None,
             director_url,
             renewal_url,
             key_algorithm,
@@ -119,10 +123,10 @@ pub enum IdentityError {
 /// The folder of identities.
 #[derive(Debug)]
 pub struct IdentityStore {
-    root: PathBuf,
+    pub(super) root: PathBuf,
 }
 
-const CURRENT: &str = "current";
+pub(super) const CURRENT: &str = "current";
 
 impl IdentityStore {
     /// Opens `<state>/identity`, makes it where it is missing, and sweeps what was left unfinished. The caller holds
@@ -165,6 +169,8 @@ impl IdentityStore {
     /// # Errors
     /// When it cannot be written; nothing is left of it then.
     pub fn stage(&self, issued: &Issued, key: &PrivateKey, record: Record) -> Result<Identity, IdentityError> {
+        // Whoever removed the folder while the agent runs does not keep it from making a new identity.
+        disk::ensure_folder(&self.root, 0o700)?;
         let current = self.current_number().unwrap_or(None);
         let last = self.numbers()?.into_iter().chain(current).max().map_or(0, |number| number.0);
         let number = IdentityNumber(last + 1);
@@ -236,7 +242,7 @@ impl IdentityStore {
         Ok(disk::remove_folder(&self.root.join(number.folder()))?)
     }
 
-    fn current_number(&self) -> Result<Option<IdentityNumber>, IdentityError> {
+    pub(super) fn current_number(&self) -> Result<Option<IdentityNumber>, IdentityError> {
         let link = self.root.join(CURRENT);
         match fs::read_link(&link) {
             Ok(target) => match target.to_str().and_then(number_of) {
@@ -248,13 +254,13 @@ impl IdentityStore {
         }
     }
 
-    fn numbers(&self) -> Result<Vec<IdentityNumber>, IdentityError> {
+    pub(super) fn numbers(&self) -> Result<Vec<IdentityNumber>, IdentityError> {
         let entries =
             fs::read_dir(&self.root).map_err(|source| DiskError::new("read the folder", &self.root, source))?;
         Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str().and_then(number_of)).collect())
     }
 
-    fn read(&self, number: IdentityNumber) -> Result<Identity, IdentityError> {
+    pub(super) fn read(&self, number: IdentityNumber) -> Result<Identity, IdentityError> {
         let folder = self.root.join(number.folder());
         let file = |name: &str| -> Result<Zeroizing<String>, IdentityError> {
             let path = folder.join(name);

@@ -14,7 +14,7 @@ use super::manifest::{Changes, Entry, GenerationNumber, MANIFEST_VERSION, Manife
 use super::public::Catalogue;
 use super::render::{self, ApplicationNames, Names, RepeatedPart};
 use crate::disk::{self, DiskError, Staged};
-use crate::ids::ApplicationId;
+use crate::ids::{ApplicationId, RuntimeId};
 use crate::snapshot::{Application, Snapshot};
 
 /// The output folder of this agent, of which it is the only writer.
@@ -115,6 +115,24 @@ impl Store {
         self.names = names;
         self.collect();
         Ok(Published::New { generation, changes })
+    }
+
+    /// Publishes that `runtime` may use nothing any more, and removes every generation before that: of what was
+    /// published nothing is left, and readers and hooks learn it in the usual way. Where nothing was ever published,
+    /// nothing is.
+    ///
+    /// # Errors
+    /// When the file system refuses; older generations may still be there then.
+    pub fn empty(&mut self, runtime: RuntimeId, now: Timestamp) -> Result<Published, OutputError> {
+        if self.highest.is_none() {
+            return Ok(Published::Unchanged);
+        }
+        let published = self.publish(&Snapshot::empty(runtime), now)?;
+        if let Some(current) = &self.current {
+            self.layout.remove_older(current.generation, NonZeroUsize::MIN)?;
+        }
+        self.layout.remove_unreferenced()?;
+        Ok(published)
     }
 
     /// The manifest's lines. Each application is rendered and forgotten again, so that no more than one is in memory.

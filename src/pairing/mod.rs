@@ -107,6 +107,8 @@ pub enum Verdict {
     Paired,
     /// It is of no use, and a new one is needed.
     Refused,
+    /// What came by it was given up again.
+    Unpaired,
 }
 
 /// The two files of this module.

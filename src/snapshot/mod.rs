@@ -35,6 +35,11 @@ impl Snapshot {
         Ok(Self { runtime, applications })
     }
 
+    /// No applications at all.
+    pub fn empty(runtime: RuntimeId) -> Self {
+        Self { runtime, applications: Vec::new() }
+    }
+
     /// The runtime that the applications were listed for.
     pub fn runtime(&self) -> &RuntimeId {
         &self.runtime

@@ -215,6 +215,24 @@ impl Fault {
         matches!(self, Self::Graphql(errors) if errors.iter().any(GraphqlError::is_refused_token))
     }
 
+    /// Whether the plane refuses the certificate itself, or no longer knows whose it is: it was revoked, or the
+    /// runtime was removed.
+    pub fn is_rejection(&self) -> bool {
+        match self {
+            Self::CertificateRefused(_) | Self::UnknownRuntime(_) | Self::Status { code: 401 | 403, .. } => true,
+            // 26 is Unauthorized.
+            Self::Graphql(errors) => errors.first().is_some_and(|error| error.error_code() == Some(26)),
+            Self::Connect(_)
+            | Self::ServerCertificate(_)
+            | Self::Timeout(_)
+            | Self::Interrupted(_)
+            | Self::Status { .. }
+            | Self::TooLarge(_)
+            | Self::NotGraphql(_)
+            | Self::Shape(_) => false,
+        }
+    }
+
     /// A bounded word for fields and counters.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::clock::Due;
 use crate::identity::{Identity, PrivateKey};
 use crate::pairing::Pending;
 use crate::token::{OneTimeToken, TokenFile};
@@ -14,7 +15,7 @@ pub(super) struct Endeavour {
     /// The step.
     pub step: Step,
     /// When it is to be taken.
-    pub due: Timestamp,
+    pub due: Due,
     /// How often it failed in a row.
     pub failures: u32,
 }
@@ -46,7 +47,7 @@ pub(super) enum Step {
 impl Endeavour {
     /// A step that is due.
     pub(super) fn new(step: Step, now: Timestamp) -> Self {
-        Self { step, due: now, failures: 0 }
+        Self { step, due: Due::now(now), failures: 0 }
     }
 }
 

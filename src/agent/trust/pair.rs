@@ -8,23 +8,16 @@ use super::TrustLoop;
 use super::endeavour::{Endeavour, Step};
 use crate::agent::link;
 use crate::agent::status::{Area, Severity};
-use crate::apply::Notice;
 use crate::backoff::Backoff;
-use crate::clock;
-
+use crate::clock::{self, Due};
 use crate::connector::{self, ConnectorError, Signed};
-use crate::director::ViewerKind;
 use crate::identity::{Identity, Issued, KeyAlgorithm, PrivateKey, Record, Subject, encode_csr};
-use crate::ids::RuntimeId;
-use crate::pairing::{Asked, Pending, Verdict};
+use crate::pairing::{Asked, Pending};
 use crate::token::{OneTimeToken, TokenFile};
-use crate::transport::{CallError, Fault, Protocol, Retry, Source};
+use crate::transport::{CallError, Fault, Retry, Source};
 
-/// How long a Director may take to hear of a certificate that the Connector has just signed: 15 minutes.
-const STRANGER: Duration = Duration::from_secs(15 * 60);
-
-/// How long a new identity is tried while there is another one in use: an hour.
-const LONGEST_TRIAL: Duration = Duration::from_secs(60 * 60);
+/// How long the Connector takes a second token, by default: 5 minutes.
+const SECOND_TOKEN: Duration = Duration::from_secs(5 * 60);
 
 /// The longest that a Connector's wish to be left alone is heeded while a token waits: 15 minutes.
 const LONGEST_WISH: Duration = Duration::from_secs(15 * 60);
@@ -70,12 +63,12 @@ impl TrustLoop {
             Ok(connector) => connector::configuration(&connector).await,
             Err(error) => {
                 self.cannot_reach(Area::Pairing, &format!("The Connector cannot be asked: {error}."));
-                return Some(again(Step::Introduce { token, file, lost }, failures, None));
+                return Some(self.again(Step::Introduce { token, file, lost }, failures, None));
             }
         };
         match answer {
             Ok(configuration) => {
-                let pending = Pending::new(&token, url, configuration, clock::now());
+                let pending = Pending::new(&token, url, configuration, self.now());
                 // The second token must be on disk before anything else happens: the first one is spent.
                 if let Err(error) = self.files.keep(&pending) {
                     self.cannot_reach(Area::Pairing, &format!("The pairing cannot be written down: {error}."));
@@ -84,15 +77,15 @@ impl TrustLoop {
                 }
                 self.consume(file.as_ref());
                 tracing::info!(connector = pending.connector_url.host(), "the Connector accepted the token");
-                Some(Endeavour::new(Step::Enrol { pending: Box::new(pending), key: None }, clock::now()))
+                Some(Endeavour::new(Step::Enrol { pending: Box::new(pending), key: None }, self.now()))
             }
             Err(ConnectorError::Call(error)) if error.fault.is_refused_token() => {
-                self.refuse(fingerprint, &refused(&error, lost, token.expires_at));
+                self.refuse(fingerprint, &refused(&error, lost, token.expires_at, self.now()));
                 self.consume(file.as_ref());
                 None
             }
             Err(ConnectorError::Call(error)) => {
-                if let Some(at) = token.expires_at.filter(|at| *at <= clock::now()) {
+                if let Some(at) = token.expires_at.filter(|at| *at <= self.now()) {
                     let sentence =
                         format!("The token expired at {at}, by this host's clock, before it could be used: {error}.");
                     self.refuse(fingerprint, &sentence);
@@ -103,7 +96,7 @@ impl TrustLoop {
                 self.wait_for(Area::Pairing, &format!("Pairing waits: {error}."), &error);
                 // A token lives for an hour or so: nobody's wish to be left alone may cost all of it.
                 let asked = asked(&error).map(|asked| asked.min(LONGEST_WISH));
-                Some(again(Step::Introduce { token, file, lost }, failures, asked))
+                Some(self.again(Step::Introduce { token, file, lost }, failures, asked))
             }
             Err(error) => {
                 self.refuse(fingerprint, &format!("Pairing failed, and the token is spent: {error}."));
@@ -123,6 +116,15 @@ impl TrustLoop {
     async fn enrol(&mut self, mut pending: Box<Pending>, key: Option<PrivateKey>, failures: u32) -> Option<Endeavour> {
         let fingerprint = Some(pending.fingerprint.clone());
         let settings = self.settings();
+        let stranger = connector::check_hosts(
+            &pending.director_url,
+            &pending.renewal_url,
+            &pending.connector_url,
+            &settings.plane.allowed_hosts,
+        );
+        if let Err(error) = stranger {
+            return self.meet_stranger(pending, &error);
+        }
         let prepared = async {
             let key = match key {
                 Some(key) => key,
@@ -140,7 +142,7 @@ impl TrustLoop {
                     Area::Pairing,
                     &format!("Pairing waits: the signing request cannot be made: {error}."),
                 );
-                return Some(again_soon(Step::Enrol { pending, key: None }, failures, None));
+                return Some(self.again_soon(Step::Enrol { pending, key: None }, failures, None));
             }
         };
         let asked_before = pending.asked;
@@ -148,7 +150,7 @@ impl TrustLoop {
         if let Err(error) = self.files.keep(&pending) {
             self.cannot_reach(Area::Pairing, &format!("Pairing waits: it cannot be written down: {error}."));
             pending.asked = asked_before;
-            return Some(again_soon(Step::Enrol { pending, key: Some(key) }, failures, None));
+            return Some(self.again_soon(Step::Enrol { pending, key: Some(key) }, failures, None));
         }
         let signed = match connector::sign(&connector, &csr).await {
             Ok(signed) => signed,
@@ -164,7 +166,7 @@ impl TrustLoop {
                 }
                 self.wait_for(Area::Pairing, &format!("Pairing waits: {error}."), &error);
                 let asked = asked(&error);
-                return Some(again_soon(Step::Enrol { pending, key: Some(key) }, failures, asked));
+                return Some(self.again_soon(Step::Enrol { pending, key: Some(key) }, failures, asked));
             }
         };
         let mut record = Record::new(
@@ -173,13 +175,14 @@ impl TrustLoop {
             pending.director_url.clone(),
             pending.renewal_url.clone(),
             pending.key_algorithm,
-            clock::now(),
+            self.now(),
         );
+        record.connector_url = Some(pending.connector_url.clone());
         record.token.clone_from(&fingerprint);
         match self.accept(&signed, &key, &pending.subject, record) {
             Ok(candidate) => {
                 self.forget_pending();
-                Some(Endeavour::new(Step::Prove(Box::new(candidate)), clock::now()))
+                Some(Endeavour::new(Step::Prove(Box::new(candidate)), self.now()))
             }
             Err(error) => {
                 self.refuse(
@@ -190,6 +193,26 @@ impl TrustLoop {
                 None
             }
         }
+    }
+
+    /// The Connector sends us to a host that is not allowed: a person may allow it while the second token lives.
+    fn meet_stranger(&mut self, pending: Box<Pending>, error: &ConnectorError) -> Option<Endeavour> {
+        let left = clock::until(self.now(), clock::after(pending.since, SECOND_TOKEN)).min(SECOND_TOKEN);
+        if left.is_zero() {
+            let fingerprint = Some(pending.fingerprint);
+            self.refuse(fingerprint, &format!("Pairing failed, and the token is spent: {error}."));
+            self.forget_pending();
+            return None;
+        }
+        self.around.board.problem(
+            Area::Pairing,
+            Severity::ActionNeeded,
+            format!("Pairing waits: {error}."),
+            "If that host is the plane's, list it there and run `systemctl reload runtime-agent` within five minutes; \
+             later, a new token is needed.",
+        );
+        let step = Step::Enrol { pending, key: None };
+        Some(Endeavour { step, due: Due::after(self.now(), left), failures: 0 })
     }
 
     /// Checks a signed certificate and writes it down as a candidate.
@@ -207,120 +230,13 @@ impl TrustLoop {
         self.store.stage(&issued, key, record).map_err(|error| error.to_string())
     }
 
-    async fn prove(&mut self, candidate: Box<Identity>, failures: u32) -> Option<Endeavour> {
-        let now = clock::now();
-        if candidate.leaf.not_after <= now {
-            return self.discard(&candidate, "it expired before it could be tried", failures);
-        }
-        let viewer = match link::director(&self.settings(), &candidate, Protocol::Plain) {
-            Ok(director) => director.viewer().await,
-            Err(error) => {
-                self.cannot_reach(area_of(&candidate), &format!("The new certificate waits to be tried: {error}."));
-                return Some(again(Step::Prove(candidate), failures, None));
-            }
-        };
-        let age = clock::until(candidate.record.issued_at, clock::now());
-        match viewer {
-            Ok(viewer) if viewer.kind == ViewerKind::Runtime => match viewer.id.parse() {
-                Ok(id) => self.install(candidate, &id, failures),
-                Err(error) => {
-                    let why = format!("the Director calls this runtime by an unusable id: {error}");
-                    self.discard(&candidate, &why, failures)
-                }
-            },
-            Ok(_) => {
-                self.discard(&candidate, "the Director takes its holder for something that is not a runtime", failures)
-            }
-            // A certificate of which the Director has not heard yet, or which is not valid yet by its clock, is
-            // refused too: tokens are not thrown away for that.
-            Err(error) if error.fault.source() == Source::Identity && age > STRANGER => {
-                self.discard(&candidate, &error.to_string(), failures)
-            }
-            Err(error) if self.current.is_some() && age > LONGEST_TRIAL => {
-                self.discard(&candidate, &format!("it could not be tried for an hour: {error}"), failures)
-            }
-            Err(error) => {
-                self.wait_for(area_of(&candidate), &format!("The new certificate waits to be tried: {error}."), &error);
-                let asked = asked(&error);
-                Some(again(Step::Prove(candidate), failures, asked))
-            }
-        }
-    }
-
-    /// Makes a proven candidate the identity in use.
-    fn install(&mut self, mut candidate: Box<Identity>, id: &RuntimeId, failures: u32) -> Option<Endeavour> {
-        let by_token = candidate.record.token.clone();
-        if by_token.is_some()
-            && let Some(named) = candidate.record.runtime.as_ref().filter(|named| *named != id)
-        {
-            tracing::warn!(
-                runtime_id = %id,
-                "the token file named the runtime {named}, but the plane knows this host as {id}; the plane is believed"
-            );
-        }
-        candidate.record.runtime = Some(id.clone());
-        let installed =
-            self.store.amend(candidate.number, &candidate.record).and_then(|()| self.store.promote(candidate.number));
-        if let Err(error) = installed {
-            self.cannot_reach(
-                area_of(&candidate),
-                &format!("The new identity is proven, but cannot be put in place: {error}."),
-            );
-            return Some(again(Step::Prove(candidate), failures, None));
-        }
-        let until = candidate.leaf.not_after;
-        let host = candidate.record.director_url.host();
-        self.adopt(*candidate);
-        for area in [Area::Renewal, Area::Certificate] {
-            self.around.board.solved(area);
-        }
-        match by_token {
-            None => {
-                tracing::info!(runtime_id = %id, "the certificate is renewed; valid until {until}");
-                self.notify(Notice::Renewed);
-            }
-            Some(fingerprint) => {
-                self.around.board.solved(Area::Pairing);
-                self.conclude(Some(fingerprint), Verdict::Paired, "this host was paired by it");
-                // A kill may have come between writing the candidate down and forgetting what it was made of.
-                self.forget_pending();
-                tracing::info!(
-                    runtime_id = %id,
-                    "paired with {host} as the runtime {id}; the certificate is valid until {until}"
-                );
-                self.notify(Notice::Paired);
-            }
-        }
-        None
-    }
-
-    /// Throws a candidate away. After a token, another token is needed; a renewal is tried again, in a while.
-    fn discard(&self, candidate: &Identity, why: &str, failures: u32) -> Option<Endeavour> {
-        let next = match &candidate.record.token {
-            Some(fingerprint) => {
-                let sentence = format!("Pairing failed: the new certificate is not used: {why}.");
-                self.refuse(Some(fingerprint.clone()), &sentence);
-                self.forget_pending();
-                None
-            }
-            None => {
-                let why = format!("the new certificate is not used: {why}");
-                self.renew_later(failures, &why, Severity::ActionNeeded, None)
-            }
-        };
-        if let Err(error) = self.store.discard(candidate.number) {
-            tracing::warn!(%error, "an unusable identity stays on disk");
-        }
-        next
-    }
-
     pub(super) fn forget_pending(&self) {
         if let Err(error) = self.files.forget() {
             tracing::warn!(%error, "the finished pairing cannot be removed");
         }
     }
 
-    fn wait_for(&self, area: Area, what: &str, error: &CallError) {
+    pub(super) fn wait_for(&self, area: Area, what: &str, error: &CallError) {
         let (severity, remedy) = if is_final(error) {
             (Severity::ActionNeeded, "The agent tries again by itself, but this will hardly pass without a person.")
         } else {
@@ -329,31 +245,26 @@ impl TrustLoop {
         self.around.board.problem(area, severity, what, remedy);
     }
 
-    fn cannot_reach(&self, area: Area, what: &str) {
+    /// The same step, later.
+    pub(super) fn again(&self, step: Step, failures: u32, asked: Option<Duration>) -> Endeavour {
+        self.later(step, failures, Backoff::new(Duration::from_secs(2), Duration::from_secs(5 * 60)), asked)
+    }
+
+    /// The same step, before a token that lives for five minutes is over.
+    fn again_soon(&self, step: Step, failures: u32, asked: Option<Duration>) -> Endeavour {
+        let backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(15));
+        self.later(step, failures, backoff, asked.map(|asked| asked.min(Duration::from_secs(60))))
+    }
+
+    fn later(&self, step: Step, failures: u32, backoff: Backoff, asked: Option<Duration>) -> Endeavour {
+        let failures = failures.saturating_add(1);
+        let wait = backoff.wait(failures, fastrand::f64(), asked);
+        Endeavour { step, due: Due::after(self.now(), wait), failures }
+    }
+
+    pub(super) fn cannot_reach(&self, area: Area, what: &str) {
         self.around.board.problem(area, Severity::Transient, what, "The agent tries again by itself.");
     }
-}
-
-/// What it is about when a new identity makes trouble.
-fn area_of(candidate: &Identity) -> Area {
-    if candidate.record.token.is_some() { Area::Pairing } else { Area::Renewal }
-}
-
-/// The same step, later.
-fn again(step: Step, failures: u32, asked: Option<Duration>) -> Endeavour {
-    later(step, failures, Backoff::new(Duration::from_secs(2), Duration::from_secs(5 * 60)), asked)
-}
-
-/// The same step, before a token that lives for five minutes is over.
-fn again_soon(step: Step, failures: u32, asked: Option<Duration>) -> Endeavour {
-    let backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(15));
-    later(step, failures, backoff, asked.map(|asked| asked.min(Duration::from_secs(60))))
-}
-
-fn later(step: Step, failures: u32, backoff: Backoff, asked: Option<Duration>) -> Endeavour {
-    let failures = failures.saturating_add(1);
-    let wait = backoff.wait(failures, fastrand::f64(), asked);
-    Endeavour { step, due: clock::after(clock::now(), wait), failures }
 }
 
 /// Makes a key without holding up the loops.
@@ -378,13 +289,13 @@ pub(super) fn asked(error: &CallError) -> Option<Duration> {
     }
 }
 
-fn refused(error: &CallError, lost: bool, expires_at: Option<Timestamp>) -> String {
+fn refused(error: &CallError, lost: bool, expires_at: Option<Timestamp>, now: Timestamp) -> String {
     if lost {
         return format!(
             "The token was refused, after a request whose answer was lost; that request probably spent it: {error}."
         );
     }
-    match expires_at.filter(|at| *at <= clock::now()) {
+    match expires_at.filter(|at| *at <= now) {
         Some(at) => format!("The token was refused; it expired at {at}: {error}."),
         None => format!("The token was refused; it is wrong, spent or expired: {error}."),
     }

@@ -3,7 +3,6 @@
 use super::TrustLoop;
 use super::endeavour::{Endeavour, Step};
 use crate::agent::status::{Area, Severity};
-use crate::clock;
 use crate::pairing::{TokenOutcome, Verdict};
 use crate::token::{Arrival, Dropped, OneTimeToken, TokenFile, credential};
 
@@ -46,7 +45,7 @@ impl TrustLoop {
             // Written down before it was presented, by a process that ended before the answer came.
             let lost = known == Some(Verdict::InUse);
             let step = Step::Introduce { token: Box::new(token), file: Some(file), lost };
-            let endeavour = Some(Endeavour::new(step, clock::now()));
+            let endeavour = Some(Endeavour::new(step, self.now()));
             if matches!(&self.by_token, Some(Endeavour { step: Step::Enrol { .. }, .. })) {
                 self.waiting = endeavour;
             } else {
@@ -58,7 +57,7 @@ impl TrustLoop {
 
     /// What became of a token, if it is known here.
     fn known(&self, fingerprint: &str) -> Option<Verdict> {
-        if self.current.as_ref().is_some_and(|(identity, _)| identity.record.token.as_deref() == Some(fingerprint)) {
+        if self.current.as_ref().is_some_and(|used| used.identity.record.token.as_deref() == Some(fingerprint)) {
             return Some(Verdict::Paired);
         }
         let outcome = self.files.outcome()?;
@@ -95,7 +94,7 @@ impl TrustLoop {
                 tracing::info!(token = fingerprint, "a token came as a systemd credential");
                 self.conclude(Some(fingerprint), Verdict::InUse, "it is being used to pair");
                 let lost = known == Some(Verdict::InUse);
-                Some(Endeavour::new(Step::Introduce { token: Box::new(token), file: None, lost }, clock::now()))
+                Some(Endeavour::new(Step::Introduce { token: Box::new(token), file: None, lost }, self.now()))
             }
             Dropped::NoToken(error) => unusable(error.to_string()),
             Dropped::Stuck(why) => unusable(why),
@@ -106,8 +105,8 @@ impl TrustLoop {
     /// A token is of no use: says so, in the journal, in the status and for the next start.
     pub(super) fn refuse(&self, fingerprint: Option<String>, sentence: &str) {
         self.conclude(fingerprint, Verdict::Refused, sentence);
-        let now = clock::now();
-        if self.current.as_ref().is_some_and(|(identity, _)| identity.leaf.not_after > now) {
+        let now = self.now();
+        if self.current.as_ref().is_some_and(|used| !used.is_over(now)) {
             // Nothing is wrong with the host; who dropped the token sees in the status what became of it.
             self.around.board.solved(Area::Pairing);
             tracing::error!("{sentence} The identity in use stays. To pair anew, drop a new token.");
@@ -124,7 +123,7 @@ impl TrustLoop {
             return;
         }
         let detail = crate::transport::fit(detail);
-        let outcome = TokenOutcome { fingerprint, at: clock::now(), verdict, detail };
+        let outcome = TokenOutcome { fingerprint, at: self.now(), verdict, detail };
         if let Err(error) = self.files.conclude(&outcome) {
             tracing::warn!(%error, "what became of the token cannot be written down");
         }

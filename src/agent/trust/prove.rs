@@ -1,0 +1,154 @@
+//! The step between a signed certificate and its use: the Director has to know its holder.
+
+use std::time::Duration;
+
+use super::TrustLoop;
+use super::endeavour::{Endeavour, Step};
+use super::pair::asked;
+use crate::agent::link;
+use crate::agent::status::{Area, Severity};
+use crate::apply::Notice;
+use crate::clock;
+use crate::director::ViewerKind;
+use crate::identity::Identity;
+use crate::ids::RuntimeId;
+use crate::pairing::Verdict;
+use crate::transport::{Protocol, Source};
+
+/// How long a Director may take to hear of a certificate that the Connector has just signed: 15 minutes.
+const STRANGER: Duration = Duration::from_secs(15 * 60);
+
+/// How long a new identity is tried while there is another one in use: an hour.
+const LONGEST_TRIAL: Duration = Duration::from_secs(60 * 60);
+
+/// How often it is tried at the least before a refusal is believed: a clock that is set makes minutes pass in no time.
+const FEWEST_TRIALS: u32 = 3;
+
+impl TrustLoop {
+    pub(super) async fn prove(&mut self, candidate: Box<Identity>, failures: u32) -> Option<Endeavour> {
+        let now = self.now();
+        if candidate.leaf.not_after <= now {
+            return self.discard(&candidate, "it expired before it could be tried", failures);
+        }
+        let viewer = match link::director(&self.settings(), &candidate, Protocol::Plain) {
+            Ok(director) => director.viewer().await,
+            Err(error) => {
+                self.cannot_reach(area_of(&candidate), &format!("The new certificate waits to be tried: {error}."));
+                return Some(self.again(Step::Prove(candidate), failures, None));
+            }
+        };
+        let age = clock::until(candidate.record.issued_at, self.now());
+        match viewer {
+            Ok(viewer) if viewer.kind == ViewerKind::Runtime => match viewer.id.parse() {
+                Ok(id) => self.install(candidate, &id, failures),
+                Err(error) => {
+                    let why = format!("the Director calls this runtime by an unusable id: {error}");
+                    self.discard(&candidate, &why, failures)
+                }
+            },
+            Ok(_) => {
+                self.discard(&candidate, "the Director takes its holder for something that is not a runtime", failures)
+            }
+            // A certificate of which the Director has not heard yet, or which is not valid yet by its clock, is
+            // refused too: tokens are not thrown away for that.
+            Err(error) if error.fault.source() == Source::Identity && age > STRANGER && failures >= FEWEST_TRIALS => {
+                self.discard(&candidate, &error.to_string(), failures)
+            }
+            Err(error) if self.current.is_some() && age > LONGEST_TRIAL => {
+                self.discard(&candidate, &format!("it could not be tried for an hour: {error}"), failures)
+            }
+            Err(error) => {
+                self.wait_for(area_of(&candidate), &format!("The new certificate waits to be tried: {error}."), &error);
+                let asked = asked(&error);
+                Some(self.again(Step::Prove(candidate), failures, asked))
+            }
+        }
+    }
+
+    /// Makes a proven candidate the identity in use.
+    fn install(&mut self, mut candidate: Box<Identity>, id: &RuntimeId, failures: u32) -> Option<Endeavour> {
+        let by_token = candidate.record.token.clone();
+        if by_token.is_some()
+            && let Some(named) = candidate.record.runtime.as_ref().filter(|named| *named != id)
+        {
+            tracing::warn!(
+                runtime_id = %id,
+                "the token file named the runtime {named}, but the plane knows this host as {id}; the plane is believed"
+            );
+        }
+        candidate.record.runtime = Some(id.clone());
+        let installed =
+            self.store.amend(candidate.number, &candidate.record).and_then(|()| self.store.promote(candidate.number));
+        if let Err(error) = installed {
+            self.cannot_reach(
+                area_of(&candidate),
+                &format!("The new identity is proven, but cannot be put in place: {error}."),
+            );
+            return Some(self.again(Step::Prove(candidate), failures, None));
+        }
+        let until = candidate.leaf.not_after;
+        let host = candidate.record.director_url.host();
+        self.announce_moves(&candidate);
+        self.adopt(*candidate);
+        for area in [Area::Renewal, Area::Certificate] {
+            self.around.board.solved(area);
+        }
+        match by_token {
+            None => {
+                tracing::info!(runtime_id = %id, "the certificate is renewed; valid until {until}");
+                self.notify(Notice::Renewed);
+            }
+            Some(fingerprint) => {
+                self.around.board.solved(Area::Pairing);
+                self.conclude(Some(fingerprint), Verdict::Paired, "this host was paired by it");
+                // A kill may have come between writing the candidate down and forgetting what it was made of.
+                self.forget_pending();
+                tracing::info!(
+                    runtime_id = %id,
+                    "paired with {host} as the runtime {id}; the certificate is valid until {until}"
+                );
+                self.notify(Notice::Paired);
+            }
+        }
+        None
+    }
+
+    /// Tells where the plane has moved to.
+    fn announce_moves(&self, candidate: &Identity) {
+        let Some(used) = &self.current else { return };
+        let (old, new) = (&used.identity.record, &candidate.record);
+        for (what, old, new) in [
+            ("Director", &old.director_url, &new.director_url),
+            ("Connector for renewals", &old.renewal_url, &new.renewal_url),
+        ] {
+            if old != new {
+                tracing::warn!("the plane's {what} has moved from {old} to {new}; the agent follows");
+            }
+        }
+    }
+
+    /// Throws a candidate away. After a token, another token is needed; a renewal is tried again, in a while.
+    fn discard(&mut self, candidate: &Identity, why: &str, failures: u32) -> Option<Endeavour> {
+        let next = match &candidate.record.token {
+            Some(fingerprint) => {
+                let sentence = format!("Pairing failed: the new certificate is not used: {why}.");
+                self.refuse(Some(fingerprint.clone()), &sentence);
+                self.forget_pending();
+                None
+            }
+            None => {
+                let why = format!("the new certificate is not used: {why}");
+                self.renew_later(failures, &why, Severity::ActionNeeded, None)
+            }
+        };
+        if let Err(error) = self.store.discard(candidate.number) {
+            tracing::warn!(%error, "an unusable identity stays on disk");
+        }
+        next
+    }
+}
+
+/// What it is about when a new identity makes trouble.
+fn area_of(candidate: &Identity) -> Area {
+    if candidate.record.token.is_some() { Area::Pairing } else { Area::Renewal }
+}

@@ -1,0 +1,99 @@
+//! The start: what an earlier process left, and what is missing of it.
+
+use super::TrustLoop;
+use super::endeavour::{Endeavour, Step};
+use crate::agent::status::{Area, Severity};
+use crate::identity::Record;
+use crate::pairing::{Pending, Verdict};
+
+impl TrustLoop {
+    /// Takes up what is on disk.
+    pub(super) fn resume(&mut self) {
+        let outcome = self.files.outcome();
+        let was_paired = outcome.as_ref().is_some_and(|outcome| outcome.verdict == Verdict::Paired);
+        self.around.board.update(|status| status.token = outcome.clone());
+        if outcome.as_ref().is_some_and(|outcome| outcome.verdict == Verdict::Unpaired)
+            && let Err(error) = self.store.clear()
+        {
+            tracing::error!("this host was unpaired, and its identity cannot be removed: {error}; remove it by hand");
+        }
+        match self.store.current() {
+            Ok(Some(identity)) => self.adopt(identity),
+            Ok(None) => {}
+            Err(error) => self.fall_back(&error.to_string()),
+        }
+        let (by_token, renewal) = self.unfinished();
+        self.by_token = by_token;
+        self.renewal = renewal.or(self.renewal.take());
+        if was_paired && self.current.is_none() && self.by_token.is_none() && self.lost.is_none() {
+            self.lost = Some("the host was paired, and the files of its identity are gone".to_owned());
+        }
+        if self.by_token.is_none() {
+            self.by_token = self.credential();
+        }
+        self.conclude_interrupted();
+        self.watch_standing(self.now());
+        self.tell_endeavours();
+    }
+
+    /// The identity in use cannot be read: the one before it may do until it is renewed.
+    fn fall_back(&mut self, why: &str) {
+        match self.store.fall_back(self.now()) {
+            Ok(Some(identity)) => {
+                tracing::warn!(
+                    "the identity in use is damaged: {why}; the one before it, valid until {}, takes its place and is \
+                     renewed now",
+                    identity.leaf.not_after
+                );
+                self.adopt(identity);
+                self.renewal = Some(Endeavour::new(Step::Renew, self.now()));
+            }
+            Ok(None) => self.lost = Some(why.to_owned()),
+            Err(error) => self.lost = Some(format!("{why}; and the one before it cannot be used: {error}")),
+        }
+    }
+
+    /// What an earlier process left to be done: by a token, and for a renewal.
+    pub(super) fn unfinished(&self) -> (Option<Endeavour>, Option<Endeavour>) {
+        let now = self.now();
+        let candidate = self.store.candidate().unwrap_or_else(|error| {
+            tracing::warn!(%error, "an identity that was being made is left aside");
+            None
+        });
+        let pending = self.files.pending().unwrap_or_else(|error| {
+            self.around.board.problem(
+                Area::Pairing,
+                Severity::ActionNeeded,
+                format!("A pairing was interrupted, and what was kept of it cannot be used: {error}."),
+                "Drop a new token.",
+            );
+            None
+        });
+        let came_of = |record: &Record, pending: &Pending| record.token.as_ref() == Some(&pending.fingerprint);
+        let done = |pending: &Pending| {
+            self.current.as_ref().is_some_and(|used| came_of(&used.identity.record, pending))
+                || candidate.as_ref().is_some_and(|candidate| came_of(&candidate.record, pending))
+        };
+        let pending = match pending {
+            // Killed between writing the identity down and forgetting what it was made of.
+            Some(pending) if done(&pending) => {
+                self.forget_pending();
+                None
+            }
+            other => other,
+        };
+        let enrol = pending.map(|pending| {
+            tracing::info!("going on with the pairing that was interrupted");
+            Endeavour::new(Step::Enrol { pending: Box::new(pending), key: None }, now)
+        });
+        let prove = candidate
+            .map(|candidate| (candidate.record.token.is_some(), Endeavour::new(Step::Prove(Box::new(candidate)), now)));
+        match prove {
+            Some((true, prove)) => (enrol.or(Some(prove)), None),
+            // Without an identity in use, the candidate is all there is, however it came.
+            Some((false, prove)) if self.current.is_none() => (enrol.or(Some(prove)), None),
+            Some((false, prove)) => (enrol, Some(prove)),
+            None => (enrol, None),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What is done to identities besides making them: falling back to the one before, and giving all up.
+
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::store::{CURRENT, Identity, IdentityError, IdentityStore};
+use crate::disk::{self, DiskError};
+
+impl IdentityStore {
+    /// Puts the newest identity that can be read, and is not over at `now`, in the place of the damaged one in use.
+    /// Whatever is newer than that is removed: it is either the damaged one or was never proven.
+    ///
+    /// # Errors
+    /// When the link cannot be swapped, or what is damaged cannot be removed.
+    pub fn fall_back(&self, now: Timestamp) -> Result<Option<Identity>, IdentityError> {
+        let mut numbers = self.numbers()?;
+        numbers.sort();
+        let damaged = self.current_number().unwrap_or(None);
+        // With a link that tells nothing, none of them is known to have been in use; the newest is tried as a candidate.
+        let Some(damaged) = damaged else { return Ok(None) };
+        let before = numbers.into_iter().rev().filter(|number| *number < damaged);
+        let sound = before.filter_map(|number| self.read(number).ok()).find(|identity| identity.leaf.not_after > now);
+        let Some(sound) = sound else { return Ok(None) };
+        disk::swap_link(&self.root.join(CURRENT), Path::new(&sound.number.folder()))?;
+        self.discard(damaged)?;
+        Ok(Some(sound))
+    }
+
+    /// Removes every identity, the one in use first.
+    ///
+    /// # Errors
+    /// When something of them is still there.
+    pub fn clear(&self) -> Result<(), IdentityError> {
+        let link = self.root.join(CURRENT);
+        if link.symlink_metadata().is_ok_and(|there| there.is_dir()) {
+            disk::remove_folder(&link)?;
+        } else {
+            disk::remove(&link)?;
+        }
+        let entries =
+            fs::read_dir(&self.root).map_err(|source| DiskError::new("read the folder", &self.root, source))?;
+        for entry in entries {
+            let entry = entry.map_err(|source| DiskError::new("read the folder", &self.root, source))?;
+            disk::remove_folder(&entry.path())?;
+        }
+        Ok(())
+    }
+}
