@@ -183,7 +183,8 @@ async fn change(State(control): State<Control>, Path(wanted): Path<String>, Json
     if changes.rotate_credentials {
         control.rotate_credentials(&id);
     }
-    control.edit(|model| model.application_mut(&id).map(|application| changes.apply(application)));
+    let now = control.clock().now();
+    control.edit(|model| model.application_mut(&id).map(|application| changes.apply(application, now)));
     Ok(Json(json!({ "id": id })))
 }
 

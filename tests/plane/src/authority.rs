@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use der::{Decode, Encode, Sequence, asn1::BitString, oid::ObjectIdentifier};
+use der::{DateTime, Decode, Encode, Sequence, asn1::BitString, oid::ObjectIdentifier};
+use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SigningKey,
@@ -20,7 +21,7 @@ use x509_cert::{
     },
     name::Name,
     spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned},
-    time::Validity,
+    time::{Time, Validity},
 };
 
 use crate::{Error, ServerCertificate};
@@ -139,12 +140,12 @@ impl ClientAuthority {
         self.der.clone()
     }
 
-    /// Issues a certificate as the Connector does: serial number 2, valid from this instant, for client authentication, without SAN.
+    /// Issues a certificate as the Connector does: serial number 2, for client authentication, without SAN.
     pub(crate) fn issue(
         &self,
         subject: Name,
         key: SubjectPublicKeyInfoOwned,
-        lifetime: Duration,
+        (not_before, not_after): (Timestamp, Timestamp),
         with_root: bool,
     ) -> Result<Issued, Error> {
         let algorithm = AlgorithmIdentifierOwned { oid: SHA256_WITH_RSA, parameters: Some(der::Any::null()) };
@@ -161,7 +162,7 @@ impl ClientAuthority {
             serial_number: 2,
             signature: algorithm.clone(),
             issuer: self.name.clone(),
-            validity: Validity::from_now(lifetime)?,
+            validity: Validity::new(time(not_before)?, time(not_after)?),
             subject,
             key,
             extensions,
@@ -179,6 +180,12 @@ impl ClientAuthority {
         }
         Ok(Issued { leaf, leaf_pem, ca_pem: self.pem.clone(), chain_pem })
     }
+}
+
+/// An instant as certificates tell it: in whole seconds, and from 2050 on as a `GeneralizedTime`.
+fn time(instant: Timestamp) -> der::Result<Time> {
+    let seconds = instant.as_second().try_into().map_err(|_| der::ErrorKind::DateTime)?;
+    Ok(DateTime::from_unix_duration(Duration::from_secs(seconds))?.into())
 }
 
 /// `TBSCertificate`, written out here because the library's own has no public fields.

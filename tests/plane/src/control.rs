@@ -5,13 +5,12 @@ mod listing;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 pub use content::Verdict;
 
 use crate::{
-    Counters, Dialect, Error, Fault, KeyAlgorithm, Options, Refusal, Request, State, TokenForm,
+    Clock, Counters, Dialect, Error, Fault, KeyAlgorithm, Options, Refusal, Request, State, TokenForm,
     authority::ClientAuthority,
     model::{RUNTIME_SCOPES, Runtime, Status},
     plane::blocking,
@@ -61,6 +60,11 @@ impl Control {
         self.tenant.to_string()
     }
 
+    /// By what the plane tells the time.
+    pub fn clock(&self) -> Clock {
+        self.shared.read(|state| state.options.clock.clone())
+    }
+
     /// Registers a runtime and tells its id.
     pub fn register_runtime(&self, name: &str) -> String {
         let id = uuid::Uuid::new_v4().to_string();
@@ -71,7 +75,7 @@ impl Control {
             description: None,
             tenant: self.tenant(),
             labels: labels.as_object().cloned().unwrap_or_default(),
-            status: Status { condition: "INITIAL".to_owned(), timestamp: Timestamp::now().to_string() },
+            status: Status { condition: "INITIAL".to_owned(), timestamp: self.clock().now().to_string() },
             scopes: RUNTIME_SCOPES.map(str::to_owned).into(),
             formation: None,
         };

@@ -116,7 +116,7 @@ impl State {
 
     fn token(&mut self, authentication: &str, lifetime: Duration) -> String {
         let token = canary("token");
-        let created = Timestamp::now();
+        let created = self.options.clock.now();
         let expires = expiry(created, lifetime);
         let record = Token { authentication: authentication.to_owned(), created, expires, spent: false };
         self.identities.tokens.insert(token.clone(), record);
@@ -126,8 +126,9 @@ impl State {
 
     /// Accepts a token and thereby spends it.
     pub(crate) fn spend(&mut self, token: &str) -> Option<Caller> {
+        let now = self.options.clock.now();
         let record = self.identities.tokens.get_mut(token)?;
-        if record.spent || record.expires <= Timestamp::now() {
+        if record.spent || record.expires <= now {
             return None;
         }
         record.spent = true;
@@ -167,17 +168,14 @@ impl State {
         };
         let wanted = self.identities.authentications.get(authentication).ok_or("CSR: unknown authentication")?;
         wanted.subject.check(&info.subject)?;
+        let issued_at = self.options.clock.now();
+        let expires = expiry(issued_at, self.options.certificate_lifetime);
         let issued = self
             .authority
-            .issue(info.subject, info.public_key, self.options.certificate_lifetime, self.options.chain_with_root)
+            .issue(info.subject, info.public_key, (issued_at, expires), self.options.chain_with_root)
             .map_err(|error| format!("Error occurred while signing the CSR: {error}"))?;
-        let issued_at = Timestamp::now();
-        let record = Certificate {
-            authentication: authentication.to_owned(),
-            issued: issued_at,
-            expires: expiry(issued_at, self.options.certificate_lifetime),
-            revoked: false,
-        };
+        let record =
+            Certificate { authentication: authentication.to_owned(), issued: issued_at, expires, revoked: false };
         self.identities.certificates.insert(fingerprint(&issued.leaf), record);
         Ok(issued)
     }
@@ -220,8 +218,8 @@ impl State {
 
     /// Lets all tokens of a runtime expire now, and tells how many.
     pub(crate) fn expire_tokens(&mut self, runtime: &str) -> usize {
+        let now = self.options.clock.now();
         let Identities { authentications, tokens, .. } = &mut self.identities;
-        let now = Timestamp::now();
         let theirs = tokens.values_mut().filter(|token| {
             let authentication = authentications.get(&token.authentication);
             token.expires > now && authentication.is_some_and(|authentication| authentication.runtime == runtime)

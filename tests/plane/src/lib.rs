@@ -4,6 +4,7 @@
 
 mod admin;
 mod authority;
+mod clock;
 mod control;
 mod csr;
 mod error;
@@ -19,6 +20,7 @@ mod serve;
 mod state;
 mod subject;
 
+pub use clock::Clock;
 pub use control::{Control, Verdict};
 pub use error::Error;
 pub use fault::{Effect, Fault, ListChange, RetryAfter};

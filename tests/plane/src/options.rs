@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Clock;
+
 /// The words in which the Director speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -156,6 +158,8 @@ pub enum SubjectOrder {
 /// Everything that can be chosen about a plane.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// By what it tells the time.
+    pub clock: Clock,
     /// The words in which the Director speaks.
     pub dialect: Dialect,
     /// The host name in the URLs that are handed out: `127.0.0.1` or `localhost`.
@@ -193,6 +197,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            clock: Clock::default(),
             dialect: Dialect::default(),
             host: "127.0.0.1".to_owned(),
             port_base: 0,

@@ -36,8 +36,8 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    pub(crate) fn apply(self, application: &mut Application) {
-        application.updated_at = Some(jiff::Timestamp::now().to_string());
+    pub(crate) fn apply(self, application: &mut Application, now: jiff::Timestamp) {
+        application.updated_at = Some(now.to_string());
         if let Some(name) = self.name {
             application.name = name;
         }

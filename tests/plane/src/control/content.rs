@@ -2,7 +2,6 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -94,11 +93,12 @@ impl Control {
     /// Answers for an application that was asked for credentials.
     pub fn answer_instance_auth(&self, id: &str, verdict: Verdict) -> Result<(), Error> {
         self.shared.change(|state| {
+            let now = state.options.clock.now();
             let unknown = || Error::unknown("instance auth", id);
             let bundle = state.model.bundle_of_auth_mut(id).ok_or_else(unknown)?;
             let place = bundle.instance_auths.iter().position(|auth| auth.id == id).ok_or_else(unknown)?;
             let auth = &mut bundle.instance_auths[place];
-            auth.timestamp = Timestamp::now().to_string();
+            auth.timestamp = now.to_string();
             match verdict {
                 Verdict::Grant { auth: granted } => {
                     auth.auth = Some(*granted);

@@ -3,7 +3,6 @@
 use async_graphql::dynamic::{
     Enum, Field, FieldValue, InputObject, InputValue, Object, ResolverContext, SchemaBuilder, TypeRef,
 };
-use jiff::Timestamp;
 
 use super::{
     Failure,
@@ -96,6 +95,7 @@ fn create<'a>(context: &ResolverContext<'a>, parent: &str) -> super::field::Reso
     }
     let call = call(context);
     call.shared.change(|state| {
+        let now = state.options.clock.now();
         let runtime = authorised(call, state, "runtime:write")?.clone();
         let found = state.model.bundle(&wanted).filter(|(application, _)| runtime.sees(&application.id));
         let (application, bundle) = found.ok_or_else(|| Failure::not_found(parent.trim_end_matches("ID"), &wanted))?;
@@ -111,7 +111,7 @@ fn create<'a>(context: &ResolverContext<'a>, parent: &str) -> super::field::Reso
             input_params: params,
             auth: granted,
             condition,
-            timestamp: Timestamp::now().to_string(),
+            timestamp: now.to_string(),
             message: message.to_owned(),
             reason: reason.to_owned(),
             runtime_id: Some(runtime.id),
@@ -146,6 +146,7 @@ pub(crate) fn deletion(words: Words) -> Field {
         let wanted = required(context, "authID")?;
         let call = call(context);
         call.shared.change(|state| {
+            let now = state.options.clock.now();
             let runtime = authorised(call, state, "runtime:write")?.clone();
             let seen =
                 state.model.instance_auth(&wanted).is_some_and(|(application, ..)| runtime.sees(&application.id));
@@ -158,7 +159,7 @@ pub(crate) fn deletion(words: Words) -> Field {
                 return Err(Failure::operation("the instance auth belongs to another runtime"));
             }
             auth.condition = Condition::Unused;
-            auth.timestamp = Timestamp::now().to_string();
+            auth.timestamp = now.to_string();
             auth.reason = "PendingDeletion".to_owned();
             auth.message = "The credentials are no longer used.".to_owned();
             let auth = auth.clone();

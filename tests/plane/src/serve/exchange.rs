@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use jiff::Timestamp;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::CertificateDer;
 use serde_json::json;
 use x509_cert::der::Decode;
 
@@ -82,27 +82,39 @@ impl Reply {
     }
 }
 
-/// Answers one request.
+/// Answers one request, with a date by the plane's clock.
 pub(crate) async fn answer(
     connection: Arc<Connection>,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
+    let shared = Arc::clone(&connection.shared);
+    let mut response = respond_to(connection, request).await;
+    let now = shared.read(|state| state.options.clock.now());
+    if let Ok(date) = http_date(now).try_into() {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    Ok(response)
+}
+
+async fn respond_to(connection: Arc<Connection>, request: hyper::Request<Incoming>) -> Response<Body> {
     let (parts, incoming) = request.into_parts();
     if parts.uri.path() != connection.endpoint.path() {
-        return Ok(plain(404, "404 page not found"));
+        return plain(404, "404 page not found");
     }
     if parts.method != Method::POST {
-        return Ok(plain(405, "405 method not allowed"));
+        return plain(405, "405 method not allowed");
     }
     let Ok(body) = Limited::new(incoming, LARGEST_REQUEST).collect().await else {
-        return Ok(plain(413, "413 Request Entity Too Large"));
+        return plain(413, "413 Request Entity Too Large");
     };
     let body = body.to_bytes();
     let asked = Asked::read(&parts.headers, &body);
-    let faults = connection.shared.change(|state| state.faults.take_for_call(connection.endpoint, &asked.names()));
+    let (faults, now) = connection
+        .shared
+        .change(|state| (state.faults.take_for_call(connection.endpoint, &asked.names()), state.options.clock.now()));
     let mut record = Request {
         sequence: 0,
-        time: Timestamp::now().to_string(),
+        time: now.to_string(),
         endpoint: connection.endpoint,
         connection: connection.number,
         protocol: format!("{:?}", parts.version),
@@ -132,7 +144,7 @@ pub(crate) async fn answer(
     let compressible = text(&parts.headers, "accept-encoding").is_some_and(|accepted| accepted.contains("gzip"));
     let replacement = spoiled.map(|fault| &fault.effect);
     if let Some(Effect::Status { status, body, content_type, retry_after }) = replacement {
-        let retry_after = retry_after.map(written);
+        let retry_after = retry_after.map(|retry_after| written(retry_after, now));
         reply = Some(Reply { content_type: content_type.clone(), retry_after, ..Reply::text(*status, body) });
     } else if let Some(Effect::Body { body, content_type }) = replacement {
         reply = Some(Reply { content_type: content_type.clone(), ..Reply::text(200, body) });
@@ -157,7 +169,7 @@ pub(crate) async fn answer(
         connection.cut.now();
     }
     if let Some(streamed) = streamed {
-        return Ok(streamed);
+        return streamed;
     }
     let mut reply = reply.unwrap_or_else(|| Reply::text(200, ""));
     for fault in &faults {
@@ -165,7 +177,7 @@ pub(crate) async fn answer(
             reply.content_type.clone_from(content_type);
         }
     }
-    Ok(shape(reply, &faults, compressible))
+    shape(reply, &faults, compressible)
 }
 
 /// The effects that stand in for the answer.
@@ -252,10 +264,12 @@ fn authenticate(connection: &Connection, headers: &HeaderMap) -> Result<Option<C
         let token = text(headers, "connector-token");
         return Ok(token.and_then(|token| shared.change(|state| state.spend(&token))));
     }
-    let (verifier, untrusted, revoked) =
-        shared.read(|state| (Arc::clone(&state.verifier), state.options.untrusted, state.options.revoked));
+    let (verifier, now, untrusted, revoked) = shared.read(|state| {
+        let options = &state.options;
+        (Arc::clone(&state.verifier), options.clock.unix(), options.untrusted, options.revoked)
+    });
     let verified = match connection.certificates.split_first() {
-        Some((leaf, rest)) => verifier.verify_client_cert(leaf, rest, UnixTime::now()).is_ok(),
+        Some((leaf, rest)) => verifier.verify_client_cert(leaf, rest, now).is_ok(),
         None => false,
     };
     // With a TLS alert the handshake was the verdict: a connection outlives its certificate, as it does in the field.
@@ -289,9 +303,10 @@ fn connected(shared: &Shared, caller: &Caller) {
     });
     if new {
         shared.change(|state| {
+            let now = state.options.clock.now();
             if let Some(runtime) = state.model.runtimes.get_mut(&caller.runtime) {
                 runtime.status.condition = "CONNECTED".to_owned();
-                runtime.status.timestamp = Timestamp::now().to_string();
+                runtime.status.timestamp = now.to_string();
             }
         });
     }
@@ -342,12 +357,13 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
-fn written(retry_after: RetryAfter) -> String {
+fn written(retry_after: RetryAfter, now: Timestamp) -> String {
     match retry_after {
         RetryAfter::Seconds(seconds) => seconds.to_string(),
-        RetryAfter::Date(seconds) => {
-            let then = Timestamp::now().checked_add(Duration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
-            then.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
-        }
+        RetryAfter::Date(seconds) => http_date(now.checked_add(Duration::from_secs(seconds)).unwrap_or(Timestamp::MAX)),
     }
+}
+
+fn http_date(instant: Timestamp) -> String {
+    instant.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -26,7 +26,7 @@ pub(crate) fn trusting(authorities: &[Arc<ClientAuthority>]) -> Result<Arc<dyn C
         .map_err(|error| Error::Certificates(error.to_string()))
 }
 
-/// Verifies by what the plane trusts at this moment, and refuses in the way that was chosen.
+/// Verifies by what the plane trusts at this moment and what its clock shows, and refuses in the way that was chosen.
 pub(crate) struct Verifier(pub(crate) Arc<Shared>);
 
 impl Verifier {
@@ -59,9 +59,10 @@ impl ClientCertVerifier for Verifier {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
+        _: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let verdict = self.present().verify_client_cert(end_entity, intermediates, now);
+        let (present, now) = self.0.read(|state| (Arc::clone(&state.verifier), state.options.clock.unix()));
+        let verdict = present.verify_client_cert(end_entity, intermediates, now);
         if self.untrusted() == Refusal::TlsAlert {
             verdict?;
         }
