@@ -36,7 +36,7 @@ impl FromStr for HostPattern {
         };
         // Written as URLs have it: in lower case, international names in ASCII, addresses in their one form.
         match url::Host::parse(name) {
-            Ok(host @ url::Host::Domain(_)) => Ok(Self { host: host.to_string(), reach }),
+            Ok(host @ url::Host::Domain(_)) if !name.contains('*') => Ok(Self { host: host.to_string(), reach }),
             Ok(host) if reach == Reach::Itself => Ok(Self { host: host.to_string(), reach }),
             _ => Err(InvalidHostPattern(text.to_owned())),
         }

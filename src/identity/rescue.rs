@@ -9,6 +9,11 @@ use super::store::{CURRENT, Identity, IdentityError, IdentityStore};
 use crate::disk::{self, DiskError};
 
 impl IdentityStore {
+    /// The identities below `state` for reading alone: nothing is made or swept, and no lock is needed.
+    pub fn reading(state: &Path) -> Self {
+        Self { root: state.join("identity") }
+    }
+
     /// Puts the newest identity that can be read, and is not over at `now`, in the place of the damaged one in use.
     /// Whatever is newer than that is removed: it is either the damaged one or was never proven.
     ///

@@ -49,6 +49,12 @@ pub struct TokenFile {
 }
 
 impl TokenFile {
+    /// A file of that name, whatever there is.
+    #[cfg(test)]
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path, mark: None }
+    }
+
     /// Removes the file; but not another one that has taken its place since it was read.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! What scripts rely on: exit codes and what goes to standard output.
 
-use plane::{Endpoint, Fault};
+use plane::{Endpoint, Fault, Options};
 use runtime_agent::agent::status::{State, Status};
+use runtime_agent::config::{Seconds, Settings};
 
 use crate::host::{PROGRAM, finished, said};
 use crate::scene::Scene;
@@ -23,7 +24,8 @@ async fn status_code(scene: &Scene) -> Option<i32> {
 
 #[tokio::test]
 async fn status_exits_with_what_the_state_is() {
-    let scene = Scene::new().await;
+    let often = |settings: &mut Settings| settings.sync.interval = Seconds::new(5);
+    let scene = Scene::with(Options::default(), often).await;
     assert_eq!(status_code(&scene).await, Some(6), "not running");
     let agent = scene.host.start().await;
     assert_eq!(status_code(&scene).await, Some(3), "unpaired");
@@ -35,7 +37,7 @@ async fn status_exits_with_what_the_state_is() {
     assert_eq!(status_code(&scene).await, Some(4), "degraded");
     scene.plane.revoke(&scene.runtime);
     assert!(!agent.sync().await.done);
-    assert_eq!(agent.status().await.state, State::ActionNeeded);
+    agent.wait_for("the rejection", |status| status.state == State::Rejected).await;
     assert_eq!(status_code(&scene).await, Some(5), "a person is needed");
     agent.kill().await;
     assert_eq!(status_code(&scene).await, Some(6), "killed, with its socket left behind");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plane::{Endpoint, Fault, Options, Refusal};
 use runtime_agent::agent::status::{Area, State, Status};
-use runtime_agent::config::{Settings, Share};
+use runtime_agent::config::{Seconds, Settings, Share};
 
 use crate::credential::current_key;
 use crate::following::{RECORD, application};
@@ -157,9 +157,10 @@ async fn a_renewed_certificate_is_not_put_to_use_before_the_director_takes_it() 
 }
 
 /// Checks that the status says `sentence`, that the files are as they were, and that a new token mends it.
-async fn a_new_token_mends_it(scene: &Scene, agent: Agent<'_>, area: Area, sentence: &str) {
+async fn a_new_token_mends_it(scene: &Scene, agent: Agent<'_>, state: State, sentence: &str) {
     let files = crate::tree::everything(&scene.host.path("state/config"));
-    let needed = |status: &Status| problem(status, area).contains(sentence) && status.state == State::ActionNeeded;
+    let area = Area::Certificate;
+    let needed = |status: &Status| problem(status, area).contains(sentence) && status.state == state;
     let status = agent.wait_for(sentence, needed).await;
     assert!(status.headline.contains("rop a new token"), "{}", status.headline);
     assert!(scene.host.log().contains(sentence));
@@ -198,8 +199,13 @@ async fn an_expired_certificate_is_told_and_a_new_token_mends_it() {
     assert_eq!(scene.plane.requests().len(), so_far, "nobody is asked in vain");
     scene.plane.clear_faults();
     scene.plane.set_certificate_lifetime(Duration::from_secs(3600));
-    a_new_token_mends_it(&scene, agent, Area::Certificate, "the plane no longer knows this host").await;
+    a_new_token_mends_it(&scene, agent, State::Expired, "the plane no longer knows this host").await;
     assert!(scene.host.read("spool/runs").contains("expired"));
+}
+
+/// So often that the second refusal, which confirms the first, comes soon.
+fn often(settings: &mut Settings) {
+    settings.sync.interval = Seconds::new(5);
 }
 
 #[tokio::test]
@@ -210,28 +216,34 @@ async fn a_revoked_certificate_is_told_and_a_new_token_mends_it() {
         (Refusal::TlsAlert, "the server refused our certificate (TLS alert CertificateRevoked)"),
     ];
     for (refusal, sentence) in refusals {
-        let scene = Scene::with(Options { revoked: refusal, ..Options::default() }, |_| {}).await;
+        let scene = Scene::with(Options { revoked: refusal, ..Options::default() }, often).await;
+        scene.host.hook("record", RECORD);
         let agent = scene.paired().await;
         assert_eq!(scene.plane.revoke(&scene.runtime), 1);
         // A connection that stands is not looked at again, so another one is needed to see an alert.
         scene.plane.fault(Fault::on(Endpoint::Director).reset().times(1));
         assert!(!agent.sync().await.done);
         assert!(!agent.sync().await.done);
-        a_new_token_mends_it(&scene, agent, Area::Sync, sentence).await;
+        assert_eq!(agent.status().await.state, State::Degraded, "two refusals in one moment are one");
+        a_new_token_mends_it(&scene, agent, State::Rejected, sentence).await;
+        assert_eq!(scene.host.read("spool/runs").matches("rejected").count(), 1);
     }
 }
 
 #[tokio::test]
 async fn a_runtime_that_the_plane_removed_is_told_and_a_token_for_another_mends_it() {
-    let Scene { plane, runtime, host } = Scene::new().await;
+    let Scene { plane, runtime, host } = Scene::with(Options::default(), often).await;
     let scene = Scene { runtime: plane.register_runtime("another"), plane, host };
     let agent = scene.host.start().await;
     scene.host.drop_token(&scene.plane.mint_token(&runtime, plane::TokenForm::Json));
     agent.wait_for("the pairing", is_settled).await;
     assert!(scene.plane.remove_runtime(&runtime));
     assert!(!agent.sync().await.done);
-    let agent_status = agent.status().await;
-    assert_eq!(agent_status.state, State::ActionNeeded);
+    let rejected = |status: &Status| {
+        let sentence = problem(status, Area::Certificate);
+        status.state == State::Rejected && sentence.contains("the runtime was removed there")
+    };
+    agent.wait_for("the rejection", rejected).await;
     scene.host.drop_token(&scene.mint());
     let other = |status: &Status| {
         let known = status.identity.as_ref().and_then(|identity| identity.runtime.as_ref());

@@ -306,6 +306,8 @@ impl TrustLoop {
         self.renewal = None;
         self.around.identity.send_replace(Some(identity));
         self.watch_standing(self.now());
+        // Where it stands like the one before, its dates are others all the same.
+        self.explain(*self.around.standing.borrow());
     }
 
     /// New settings: the instant of renewal is chosen anew, and what failed is tried with them at once.

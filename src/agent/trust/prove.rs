@@ -90,9 +90,7 @@ impl TrustLoop {
         let host = candidate.record.director_url.host();
         self.announce_moves(&candidate);
         self.adopt(*candidate);
-        for area in [Area::Renewal, Area::Certificate] {
-            self.around.board.solved(area);
-        }
+        self.around.board.solved(Area::Renewal);
         match by_token {
             None => {
                 tracing::info!(runtime_id = %id, "the certificate is renewed; valid until {until}");

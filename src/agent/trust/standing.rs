@@ -36,8 +36,8 @@ impl TrustLoop {
         if standing == before {
             return;
         }
-        self.around.board.update(|status| status.standing = standing);
         self.explain(standing);
+        self.around.board.update(|status| status.standing = standing);
         match standing {
             Standing::Expired => self.notify(Notice::Expired),
             Standing::Rejected => {
@@ -57,7 +57,7 @@ impl TrustLoop {
     }
 
     /// Puts up, or takes down, what a person has to know about the identity.
-    fn explain(&self, standing: Standing) {
+    pub(super) fn explain(&self, standing: Standing) {
         let (what, remedy) = match (standing, &self.current) {
             (Standing::Expired, Some(used)) => (
                 format!("The certificate expired on {}; the plane no longer knows this host.", used.leaf().not_after),
