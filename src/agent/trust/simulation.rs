@@ -173,8 +173,14 @@ impl Scene {
         let (notice_sender, mut notice_receiver) = mpsc::unbounded_channel();
         let (clearing, _clear) = mpsc::channel(1);
         let notices = Rc::new(RefCell::new(Vec::new()));
-        let host =
-            Host { status, arrivals, answers, orders, notices: notices.clone(), _lock: StateLock::take(state).unwrap() };
+        let host = Host {
+            status,
+            arrivals,
+            answers,
+            orders,
+            notices: notices.clone(),
+            _lock: StateLock::take(state).unwrap(),
+        };
         let trust = TrustLoop::new(
             Surroundings {
                 clock,

@@ -164,6 +164,8 @@ pub struct Options {
     pub dialect: Dialect,
     /// The host name in the URLs that are handed out: `127.0.0.1` or `localhost`.
     pub host: String,
+    /// The host name in the URLs that the Connector answers with, where that is another.
+    pub announced_host: Option<String>,
     /// The first of four consecutive ports (connector, secured connector, director, administration); 0 takes free ones.
     pub port_base: u16,
     /// Life of the token that a host is given.
@@ -200,6 +202,7 @@ impl Default for Options {
             clock: Clock::default(),
             dialect: Dialect::default(),
             host: "127.0.0.1".to_owned(),
+            announced_host: None,
             port_base: 0,
             token_lifetime: Duration::from_secs(60 * 60),
             follow_up_lifetime: Duration::from_secs(5 * 60),

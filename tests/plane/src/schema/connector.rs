@@ -55,7 +55,13 @@ pub(crate) fn schema() -> Result<Schema, SchemaError> {
             let subject = state.subject(authentication)?;
             let token = state.follow_up(authentication);
             let info = RequestInfo { subject, algorithm: state.options.key_algorithm.name() };
-            Some(Configuration { token, info, urls: call.shared.urls.clone() })
+            let mut urls = call.shared.urls.clone();
+            if let Some(announced) = &state.options.announced_host {
+                let (from, to) = (format!("//{}:", state.options.host), format!("//{announced}:"));
+                urls.secured_connector = urls.secured_connector.replace(&from, &to);
+                urls.director = urls.director.replace(&from, &to);
+            }
+            Some(Configuration { token, info, urls })
         });
         let configuration = configuration.ok_or_else(|| Failure::internal("the authentication is gone"))?;
         Ok(Some(FieldValue::owned_any(configuration)))
