@@ -18,8 +18,8 @@ use crate::transport::{Protocol, Source};
 /// How long a Director may take to hear of a certificate that the Connector has just signed: 15 minutes.
 const STRANGER: Duration = Duration::from_secs(15 * 60);
 
-/// How long a new identity is tried while there is another one in use: an hour.
-const LONGEST_TRIAL: Duration = Duration::from_secs(60 * 60);
+/// How long a new identity is tried while there is another one in use: a day, or a quarter of its own lifetime.
+const LONGEST_TRIAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often it is tried at the least before a refusal is believed: a clock that is set makes minutes pass in no time.
 const FEWEST_TRIALS: u32 = 3;
@@ -54,8 +54,9 @@ impl TrustLoop {
             Err(error) if error.fault.source() == Source::Identity && age > STRANGER && failures >= FEWEST_TRIALS => {
                 self.discard(&candidate, &error.to_string(), failures)
             }
-            Err(error) if self.current.is_some() && age > LONGEST_TRIAL => {
-                self.discard(&candidate, &format!("it could not be tried for an hour: {error}"), failures)
+            Err(error) if self.current.is_some() && age > LONGEST_TRIAL.min(lifetime(&candidate) / 4) => {
+                let why = format!("it could not be tried since {}: {error}", candidate.record.issued_at);
+                self.discard(&candidate, &why, failures)
             }
             Err(error) => {
                 self.wait_for(area_of(&candidate), &format!("The new certificate waits to be tried: {error}."), &error);
@@ -144,6 +145,10 @@ impl TrustLoop {
         }
         next
     }
+}
+
+fn lifetime(candidate: &Identity) -> Duration {
+    clock::until(candidate.leaf.not_before, candidate.leaf.not_after)
 }
 
 /// What it is about when a new identity makes trouble.
