@@ -138,7 +138,14 @@ impl IdentityStore {
         let root = state.join("identity");
         disk::ensure_folder(&root, 0o700)?;
         disk::sweep(&root)?;
-        Ok(Self { root })
+        let store = Self { root };
+        // What belongs to an identity is amended beside it, in its folder.
+        for number in store.numbers()? {
+            if let Err(error) = disk::sweep(&store.root.join(number.folder())) {
+                tracing::warn!(%error, "an unfinished file of an identity stays on disk");
+            }
+        }
+        Ok(store)
     }
 
     /// The identity in use.

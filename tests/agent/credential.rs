@@ -1,6 +1,7 @@
 //! The host's key and certificate, as whoever reads them finds them.
 
 use std::fs;
+use std::path::Path;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,7 +13,12 @@ use crate::host::Host;
 ///
 /// The link is resolved once, as readers do that want files which belong together.
 pub fn current_key(host: &Host) -> String {
-    let folder = fs::canonicalize(host.path("state/identity/current")).unwrap();
+    key_in(&host.path("state/identity/current"))
+}
+
+/// The same, by the path of the link.
+pub fn key_in(current: &Path) -> String {
+    let folder = fs::canonicalize(current).unwrap();
     let read = |name: &str| fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let pem = String::from_utf8(read("key.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap();

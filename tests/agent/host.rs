@@ -40,7 +40,18 @@ pub struct Host {
 impl Host {
     /// A host that knows the plane's server CA; `change` says what else is configured.
     pub fn new(plane: &Plane, change: impl FnOnce(&mut Settings)) -> Self {
-        let host = Self { folder: tempfile::tempdir().unwrap() };
+        Self::new_in(tempfile::tempdir().unwrap(), plane, change)
+    }
+
+    /// The same in memory, where the system has a place there: the calls are the same, and hundreds of runs wait for no
+    /// disk.
+    pub fn in_memory(plane: &Plane, change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        Self::new_in(folder, plane, change)
+    }
+
+    fn new_in(folder: TempDir, plane: &Plane, change: impl FnOnce(&mut Settings)) -> Self {
+        let host = Self { folder };
         for name in ["pairing", "hooks.d", "spool"] {
             fs::create_dir(host.path(name)).unwrap();
             // Whatever umask the tests run with: the applier runs nothing that others could have written.
@@ -137,7 +148,15 @@ impl Host {
     }
 
     /// Starts the agent by a command that becomes it.
-    pub async fn start_command(&self, mut command: Command) -> Agent<'_> {
+    pub async fn start_command(&self, command: Command) -> Agent<'_> {
+        match self.launch(command).await {
+            Ok(agent) => agent,
+            Err(status) => panic!("the agent ended with {status} at its start:\n{}", self.log()),
+        }
+    }
+
+    /// Starts the agent by a command that becomes it, where it may end before it is ready.
+    pub async fn launch(&self, mut command: Command) -> Result<Agent<'_>, ExitStatus> {
         let socket = self.path("notify");
         match fs::remove_file(&socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{error}"),
@@ -158,7 +177,7 @@ impl Host {
         };
         tokio::select! {
             () = within("the agent to be ready", ready) => {}
-            status = child.wait() => panic!("the agent ended with {} at its start:\n{}", status.unwrap(), self.log()),
+            status = child.wait() => return Err(status.unwrap()),
         }
         let told = self.path("told");
         // What is not taken from the socket would hold up the agent.
@@ -171,7 +190,7 @@ impl Host {
             }
         });
         let client = Client::new(&self.path("run/control.sock")).unwrap();
-        Agent { host: self, child, client, listener }
+        Ok(Agent { host: self, child, client, listener })
     }
 }
 
@@ -242,6 +261,29 @@ impl Agent<'_> {
             Ok(status) => status,
             Err(_) => panic!("waited in vain for {what}; at the end: {last:#?}"),
         }
+    }
+
+    /// Waits until the agent's board is as it should be, or the agent has ended; whether it has.
+    pub async fn ends_before(&mut self, mut holds: impl FnMut(&Status) -> bool) -> bool {
+        let (child, client) = (&mut self.child, &self.client);
+        let waiting = async {
+            let mut after = None;
+            while let Ok(status) = client.status(after).await {
+                if holds(&status) {
+                    return false;
+                }
+                after = Some(status.revision);
+            }
+            child.wait().await.unwrap();
+            true
+        };
+        within("the agent's end, or what it was to do before", waiting).await
+    }
+
+    /// Orders a renewal of an agent that may be about to end.
+    pub async fn renew_if_alive(&self) {
+        // Without an answer it has ended.
+        let _ = within("the order to renew", self.client.renew()).await;
     }
 
     /// Has the plane asked, and tells what came of it.

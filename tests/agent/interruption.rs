@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use plane::{Endpoint, Fault};
-use runtime_agent::agent::status::{Area, State};
+use runtime_agent::agent::status::{Area, State, Status};
 use runtime_agent::pairing::Verdict;
 
 use crate::scene::{Scene, carried_out, is_settled, problem, verdict};
@@ -38,6 +38,29 @@ async fn a_kill_between_token_and_certificate_costs_no_token() {
     assert_eq!(scene.requests("configuration").len(), 1, "the first token was used once");
     assert_eq!(carried_out(&scene.plane.requests(), SIGN), 1);
     assert!(!scene.host.path("state/pairing.json").exists(), "and then it is forgotten");
+}
+
+#[tokio::test]
+async fn a_plane_that_goes_away_between_token_and_certificate_costs_no_token_even_with_a_kill() {
+    for killed in [false, true] {
+        let scene = Scene::new().await;
+        // The first connection brings the second token; the next is cut in the middle, and then nobody listens.
+        scene.plane.fault(at_connector(SIGN).reset().times(1));
+        scene.plane.fault(Fault::on(Endpoint::Connector).refuse().after(2));
+        let mut agent = scene.host.start().await;
+        scene.host.drop_token(&scene.mint());
+        let refused = |status: &Status| problem(status, Area::Pairing).contains("no connection came about");
+        agent.wait_for("a connection that is refused", refused).await;
+        assert!(!scene.host.token().exists() && scene.host.path("state/pairing.json").exists());
+        if killed {
+            agent.kill().await;
+            agent = scene.host.start().await;
+        }
+        scene.plane.clear_faults();
+        let status = agent.wait_for("the pairing", is_settled).await;
+        assert_eq!(verdict(&status), Some(Verdict::Paired));
+        assert_eq!((scene.requests("configuration").len(), carried_out(&scene.plane.requests(), SIGN)), (1, 1));
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod following;
 mod hooks;
 mod host;
 mod interruption;
+mod kills;
 mod labels;
 mod modes;
 mod pairing;

@@ -43,6 +43,14 @@ impl Scene {
         agent
     }
 
+    /// The same, where nothing is applied.
+    pub async fn paired_without_hooks(&self) -> Agent<'_> {
+        let agent = self.host.start().await;
+        self.host.drop_token(&self.mint());
+        agent.wait_for("the host to be paired", is_well).await;
+        agent
+    }
+
     /// Waits until the plane has been asked as it should have been.
     pub async fn asked(&self, what: &str, holds: impl FnMut(&[Request]) -> bool) {
         within(what, self.plane.wait_for(holds)).await;
