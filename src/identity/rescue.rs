@@ -14,11 +14,11 @@ impl IdentityStore {
         Self { root: state.join("identity") }
     }
 
-    /// Puts the newest identity that can be read, and is not over at `now`, in the place of the damaged one in use.
-    /// Whatever is newer than that is removed: it is either the damaged one or was never proven.
+    /// Puts the newest identity that can be read, and is not over at `now`, in the place of the one in use, which cannot
+    /// be read. That one stays beside it until the next renewal: it may only have the wrong owner.
     ///
     /// # Errors
-    /// When the link cannot be swapped, or what is damaged cannot be removed.
+    /// When the link cannot be swapped.
     pub fn fall_back(&self, now: Timestamp) -> Result<Option<Identity>, IdentityError> {
         let mut numbers = self.numbers()?;
         numbers.sort();
@@ -29,7 +29,6 @@ impl IdentityStore {
         let sound = before.filter_map(|number| self.read(number).ok()).find(|identity| identity.leaf.not_after > now);
         let Some(sound) = sound else { return Ok(None) };
         disk::swap_link(&self.root.join(CURRENT), Path::new(&sound.number.folder()))?;
-        self.discard(damaged)?;
         Ok(Some(sound))
     }
 

@@ -140,10 +140,15 @@ impl TrustLoop {
                 self.renew_later(failures, &why, Severity::ActionNeeded, None)
             }
         };
-        if let Err(error) = self.store.discard(candidate.number) {
-            tracing::warn!(%error, "an unusable identity stays on disk");
+        match self.store.discard(candidate.number) {
+            // With nothing in use, an older identity whose link was lost may still do.
+            Ok(()) if next.is_none() && self.current.is_none() => self.unfinished().0,
+            Ok(()) => next,
+            Err(error) => {
+                tracing::warn!(%error, "an unusable identity stays on disk");
+                next
+            }
         }
-        next
     }
 }
 
