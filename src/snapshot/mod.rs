@@ -3,6 +3,8 @@
 //! A [`Snapshot`] is made only by [`Snapshot::new`], from the result of one complete read without errors;
 //! whoever holds one may act on it, removals included.
 
+pub mod brake;
+
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;

@@ -247,7 +247,9 @@ impl TrustLoop {
 
     /// The same step, later.
     pub(super) fn again(&self, step: Step, failures: u32, asked: Option<Duration>) -> Endeavour {
-        self.later(step, failures, Backoff::new(Duration::from_secs(2), Duration::from_secs(5 * 60)), asked)
+        // Without an identity in use, somebody waits; with one, nobody does.
+        let cap = if self.current.is_some() { Duration::from_secs(60 * 60) } else { Duration::from_secs(5 * 60) };
+        self.later(step, failures, Backoff::new(Duration::from_secs(2), cap), asked)
     }
 
     /// The same step, before a token that lives for five minutes is over.
