@@ -43,7 +43,14 @@ pub enum Command {
         timeout: Duration,
     },
     /// Ask the plane now, and wait for the result
-    Sync(ConfigFile),
+    Sync {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Believe the plane at once, however many applications its answer removes
+        #[arg(long)]
+        accept_removals: bool,
+    },
     /// Renew the certificate now
     Renew(ConfigFile),
     /// Have the certificate revoked, and remove the identity and what was published

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::applying;
 use super::board::Board;
-use super::configuration::{self, ConfigurationLoop};
+use super::configuration::{self, ConfigurationLoop, SyncOrder};
 use super::pulse::{self, Pulse};
 use super::standing::Standing;
 use super::status::{Area, Severity, Status};
@@ -22,6 +22,7 @@ use crate::disk::{self, DiskError, LockError, StateLock};
 use crate::identity::{IdentityError, IdentityStore};
 use crate::output::{DigestKey, DigestKeyError, OutputError, Store};
 use crate::pairing::PairingFiles;
+use crate::snapshot::brake::Consent;
 use crate::token::Inbox;
 
 /// Why the daemon cannot run.
@@ -160,8 +161,8 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
                 Told::Reload => reload(&config_path, &settings_sender, &board),
                 Told::Sync => {
                     // Nobody waits for the answer; it is in the journal.
-                    let (sender, _) = tokio::sync::oneshot::channel();
-                    let _ = sync_sender.try_send(sender);
+                    let (answer, _) = tokio::sync::oneshot::channel();
+                    let _ = sync_sender.try_send(SyncOrder { consent: Consent::NotGiven, answer });
                 }
             }
         }

@@ -182,6 +182,8 @@ pub enum Area {
     Clock,
     /// Asking the plane.
     Sync,
+    /// Removals that are doubted.
+    Removals,
     /// Writing files.
     Output,
     /// Running hooks.
@@ -202,6 +204,7 @@ impl Area {
             Self::Certificate => "certificate",
             Self::Clock => "clock",
             Self::Sync => "sync",
+            Self::Removals => "removals",
             Self::Output => "output",
             Self::Apply => "apply",
             Self::Report => "report",

@@ -18,6 +18,7 @@ use crate::agent::Files;
 use crate::cli::{Cli, Command};
 use crate::config::{self, Paths, Settings};
 use crate::control::{Answer, Client, ControlError};
+use crate::snapshot::brake::Consent;
 
 /// Exit statuses that scripts may rely on; 0 is success, and 2 a wrong command line.
 pub mod exit {
@@ -43,7 +44,10 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Check { file } => check::execute(&file),
         Command::Status { config, json } => status::execute(&paths(&config.path), json),
         Command::Pair { config, token_file, timeout } => pair::execute(&paths(&config.path), &token_file, timeout),
-        Command::Sync(config) => order(&paths(&config.path), async |client| client.sync().await),
+        Command::Sync { config, accept_removals } => {
+            let consent = if accept_removals { Consent::Given } else { Consent::NotGiven };
+            order(&paths(&config.path), async |client| client.sync(consent).await)
+        }
         Command::Unpair { config, keep_config } => {
             let files = if keep_config { Files::Keep } else { Files::Empty };
             with_settings(&config.path, |settings| unpair::execute(&settings, files))

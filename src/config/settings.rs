@@ -111,6 +111,9 @@ pub struct Sync {
     pub retry_cap: Seconds<5, DAY>,
     /// How many applications are asked for at once.
     pub page_size: PageSize,
+    /// A removal of more than this share of the applications, and of more than three, waits for a later answer that
+    /// says the same.
+    pub doubt_removals_over: Share,
 }
 
 impl Default for Sync {
@@ -120,6 +123,7 @@ impl Default for Sync {
             jitter: Share::new(0.1),
             retry_cap: Seconds::new(15 * MINUTE),
             page_size: PageSize::default(),
+            doubt_removals_over: Share::new(0.5),
         }
     }
 }

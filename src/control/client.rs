@@ -4,9 +4,10 @@ use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Answer, Unpair};
+use super::{Answer, Sync, Unpair};
 use crate::agent::Files;
 use crate::agent::status::Status;
+use crate::snapshot::brake::Consent;
 
 /// The longest that the daemon may take for an answer; a poll of a large landscape takes minutes.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
@@ -76,8 +77,8 @@ impl Client {
     ///
     /// # Errors
     /// When the daemon does not answer.
-    pub async fn sync(&self) -> Result<Answer, ControlError> {
-        self.order("sync", &serde_json::Value::Null).await
+    pub async fn sync(&self, consent: Consent) -> Result<Answer, ControlError> {
+        self.order("sync", &Sync { consent }).await
     }
 
     /// Has the certificate renewed now.

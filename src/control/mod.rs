@@ -6,9 +6,17 @@ mod client;
 mod server;
 
 use crate::agent::Files;
+use crate::snapshot::brake::Consent;
 
 pub use client::{Client, ControlError};
 pub use server::{Handles, bind, serve};
+
+/// The order to ask the plane now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Sync {
+    /// What is said about removals.
+    pub consent: Consent,
+}
 
 /// The order to give the identity up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Answer, Unpair};
+use super::{Answer, Sync, Unpair};
 use crate::agent::status::Status;
 use crate::agent::{SyncOrder, TrustOrder};
 
@@ -73,9 +73,9 @@ async fn status(State(mut handles): State<Handles>, Query(After { after }): Quer
     Json(handles.status.borrow().clone())
 }
 
-async fn sync(State(handles): State<Handles>) -> (StatusCode, Json<Answer>) {
+async fn sync(State(handles): State<Handles>, Json(Sync { consent }): Json<Sync>) -> (StatusCode, Json<Answer>) {
     let (sender, receiver) = oneshot::channel();
-    answer(handles.sync.send(sender).await.is_ok(), receiver).await
+    answer(handles.sync.send(SyncOrder { consent, answer: sender }).await.is_ok(), receiver).await
 }
 
 async fn renew(State(handles): State<Handles>) -> (StatusCode, Json<Answer>) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::ids::ApplicationId;
@@ -21,7 +22,8 @@ pub struct Policy {
 }
 
 /// What a person says about removals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Consent {
     /// Nothing.
     NotGiven,
@@ -53,11 +55,11 @@ impl Brake {
             *since = (*since).min(now);
             missing.contains(id)
         });
-        let unconfirmed = |id: &ApplicationId| {
-            self.held.get(id).is_none_or(|since| clock::until(*since, now) < policy.confirmation)
-        };
+        let unconfirmed =
+            |id: &ApplicationId| self.held.get(id).is_none_or(|since| clock::until(*since, now) < policy.confirmation);
         let doubtful: BTreeSet<_> = missing.into_iter().filter(unconfirmed).collect();
-        let many = doubtful.len() > policy.count as usize && doubtful.len() as f64 > published.len() as f64 * policy.share;
+        let many =
+            doubtful.len() > policy.count as usize && doubtful.len() as f64 > published.len() as f64 * policy.share;
         // What is waiting to be confirmed goes on waiting, even where little of it is left.
         let waiting = doubtful.iter().any(|id| self.held.contains_key(id));
         if consent == Consent::Given || !(many || waiting) {

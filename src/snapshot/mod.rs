@@ -47,6 +47,20 @@ impl Snapshot {
         &self.runtime
     }
 
+    /// The same, and besides it `others`, which are not among it.
+    #[must_use]
+    pub fn with(mut self, others: Vec<Application>) -> Self {
+        self.applications.extend(others);
+        self.applications.sort_by(|a, b| a.id.cmp(&b.id));
+        self.applications.dedup_by(|a, b| a.id == b.id);
+        self
+    }
+
+    /// The applications with these ids, as far as they are among it.
+    pub fn select(&self, ids: &std::collections::BTreeSet<ApplicationId>) -> Vec<Application> {
+        self.applications.iter().filter(|application| ids.contains(&application.id)).cloned().collect()
+    }
+
     /// The applications, in the order of their ids.
     pub fn applications(&self) -> &[Application] {
         &self.applications

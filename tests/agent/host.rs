@@ -16,6 +16,7 @@ use plane::Plane;
 use runtime_agent::agent::status::Status;
 use runtime_agent::config::{ApplyMode, LogFormat, Seconds, Settings};
 use runtime_agent::control::{Answer, Client};
+use runtime_agent::snapshot::brake::Consent;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixDatagram;
@@ -290,7 +291,7 @@ impl Agent<'_> {
 
     /// Has the plane asked, and tells what came of it.
     pub async fn sync(&self) -> Answer {
-        within("a poll", self.client.sync()).await.unwrap()
+        within("a poll", self.client.sync(Consent::NotGiven)).await.unwrap()
     }
 
     /// Orders a renewal.

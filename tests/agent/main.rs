@@ -19,6 +19,7 @@ mod labels;
 mod modes;
 mod pairing;
 mod refusal;
+mod removals;
 mod renewal;
 mod restart;
 mod scene;

@@ -1,7 +1,9 @@
 //! The configuration loop: asks the Director, publishes what changed, reports back.
 
 mod publish;
+mod removals;
 mod report;
+mod schedule;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,13 +11,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::schedule::Failure;
 use super::board::Board;
 use super::link;
 use super::pulse::Pulse;
 use super::standing::{self, Standing};
 use super::status::{Area, Severity};
 use super::trust::{Answered, How};
-use crate::backoff::Backoff;
 use crate::clock::{self, Due, SharedClock};
 use crate::config::Settings;
 use crate::director::{Dialect, Director, FetchError, FetchOptions, PageSize};
@@ -24,6 +26,7 @@ use crate::ids::RuntimeId;
 use crate::output::Store;
 use crate::output::manifest::GenerationNumber;
 use crate::snapshot::Snapshot;
+use crate::snapshot::brake::{Brake, Consent};
 use crate::transport::{Protocol, Retry, Source};
 
 /// The longest that one poll is believed to be at work: large landscapes take many requests.
@@ -35,8 +38,14 @@ const REJECTED: Duration = Duration::from_secs(4 * 60 * 60);
 /// How long to wait before looking again at what keeps the plane from being asked: 30 seconds.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// Ask the plane now; the answer is a sentence.
-pub type SyncOrder = oneshot::Sender<Result<String, String>>;
+/// Ask the plane now.
+#[derive(Debug)]
+pub struct SyncOrder {
+    /// What is said about removals.
+    pub consent: Consent,
+    /// Where the answer goes, a sentence.
+    pub answer: oneshot::Sender<Result<String, String>>,
+}
 
 /// Publish that nothing may be used any more; the answer comes when that is done.
 #[derive(Debug)]
@@ -83,8 +92,14 @@ pub struct ConfigurationLoop {
     page_size: Option<PageSize>,
     poll_at: Option<Due>,
     failures: u32,
+    /// Whether the plane ever answered to this process.
+    heard: bool,
     /// Until when the plane asked to be left alone.
     left_alone_until: Option<Due>,
+    /// What was published last, as far as this process knows.
+    last_known: Option<Snapshot>,
+    /// Removals that are not believed yet.
+    brake: Brake,
     /// A snapshot that could not be written, with the instant of the next try.
     unwritten: Option<(Snapshot, Due, u32)>,
     report: Report,
@@ -103,11 +118,6 @@ enum Report {
     Done,
 }
 
-/// After how long the plane is asked next: `interval`, moved by up to `jitter` of it either way, with `dice` from 0 to 1.
-fn next_poll(interval: Duration, jitter: f64, dice: f64) -> Duration {
-    interval.mul_f64((1.0 + jitter * (2.0 * dice - 1.0)).max(0.0))
-}
-
 impl ConfigurationLoop {
     /// The loop, over the generations that are there.
     pub fn new(around: Surroundings, store: Store) -> Self {
@@ -119,7 +129,10 @@ impl ConfigurationLoop {
             page_size: None,
             poll_at: None,
             failures: 0,
+            heard: false,
             left_alone_until: None,
+            last_known: None,
+            brake: Brake::default(),
             unwritten: None,
             report: Report::Done,
         };
@@ -146,9 +159,9 @@ impl ConfigurationLoop {
                     if changed.is_ok() { self.reconfigure(); }
                 }
                 Some(order) = self.around.orders.recv() => {
-                    let result = self.poll().await;
+                    let result = self.poll(order.consent).await;
                     // Whoever asked may have gone.
-                    let _ = order.send(result);
+                    let _ = order.answer.send(result);
                 }
                 Some(order) = self.around.clearing.recv() => {
                     let done = self.clear(order.runtime).await;
@@ -239,7 +252,7 @@ impl ConfigurationLoop {
             let _ = self.write(snapshot, failures).await;
         } else if self.poll_at.is_some_and(|at| at.is_over(now)) {
             // What came of it is on the board.
-            let _ = self.poll().await;
+            let _ = self.poll(Consent::NotGiven).await;
         } else if let Report::Due(at, failures) = self.report
             && at.is_over(now)
             && self.may_report()
@@ -249,7 +262,7 @@ impl ConfigurationLoop {
     }
 
     /// Asks the plane, and publishes what changed. The result is a sentence for whoever asked for it.
-    async fn poll(&mut self) -> Result<String, String> {
+    async fn poll(&mut self, consent: Consent) -> Result<String, String> {
         if self.plane.is_none() {
             self.connect();
         }
@@ -285,6 +298,7 @@ impl ConfigurationLoop {
             Ok(fetched) => {
                 let now = self.now();
                 self.answered(How::Accepted);
+                self.heard = true;
                 let count = fetched.snapshot.applications().len();
                 tracing::debug!(
                     applications = count, requests = fetched.requests, dialect = %fetched.dialect,
@@ -292,7 +306,8 @@ impl ConfigurationLoop {
                 );
                 (self.dialect, self.page_size, self.failures) = (Some(fetched.dialect), Some(fetched.page_size), 0);
                 let jitter = settings.sync.jitter.get();
-                let due = Due::after(now, next_poll(settings.sync.interval.get(), jitter, fastrand::f64()));
+                let due =
+                    Due::after(now, schedule::after_success(settings.sync.interval.get(), jitter, fastrand::f64()));
                 self.poll_at = Some(due);
                 let next = due.at(now);
                 self.around.board.solved(Area::Sync);
@@ -301,7 +316,8 @@ impl ConfigurationLoop {
                     status.sync.failures = 0;
                     status.sync.next = Some(next);
                 });
-                self.write(fetched.snapshot, 0).await
+                let snapshot = self.hold_back(fetched.snapshot, consent, &settings)?;
+                self.write(snapshot, 0).await
             }
             Err(error) => Err(self.failed(&error, &settings)),
         }
@@ -314,16 +330,16 @@ impl ConfigurationLoop {
             Retry::Never => None,
         };
         let interval = settings.sync.interval.get();
-        let cap = settings.sync.retry_cap.get().max(interval);
-        let backoff = Backoff::new(interval.min(Duration::from_secs(10)), cap);
-        let mut wait = backoff.wait(self.failures, fastrand::f64(), asked);
+        let failure = if self.heard { Failure::Plane(asked) } else { Failure::of(error, asked) };
+        let cap = settings.sync.retry_cap.get();
+        let mut wait = schedule::after_failure(interval, cap, self.failures, failure, fastrand::f64());
         let rejected = *self.around.standing.borrow() == Standing::Rejected;
         if error.is_rejection() {
             self.answered(How::Refused(error.to_string()));
             // The next refusal, if there is one, is to count.
             wait = wait.max(standing::confirmation(interval));
             if rejected {
-                wait = wait.max(next_poll(REJECTED.max(interval), 0.5, fastrand::f64()));
+                wait = wait.max(schedule::after_success(REJECTED.max(interval), 0.5, fastrand::f64()));
             }
         }
         let now = self.now();
@@ -381,24 +397,6 @@ impl ConfigurationLoop {
             && let Ok(director) = link::director(settings, &identity, Protocol::Plain)
         {
             plane.director = director;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn polls_are_spread_around_the_interval(seconds in 5_u64..1_000_000, jitter in 0.0..=1.0_f64, dice in 0.0..=1.0_f64) {
-            let interval = Duration::from_secs(seconds);
-            let wait = next_poll(interval, jitter, dice);
-            let slack = Duration::from_millis(1);
-            prop_assert!(wait + slack >= interval.mul_f64(1.0 - jitter));
-            prop_assert!(wait <= interval.mul_f64(1.0 + jitter) + slack);
         }
     }
 }

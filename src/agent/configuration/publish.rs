@@ -31,6 +31,7 @@ impl ConfigurationLoop {
             Ok(published) => {
                 self.around.board.solved(Area::Output);
                 let count = snapshot.applications().len();
+                self.last_known = Some(snapshot);
                 Ok(match published {
                     Published::Unchanged => format!("Nothing changed; {count} applications."),
                     Published::New { generation, changes } => {
@@ -107,7 +108,7 @@ impl ConfigurationLoop {
     /// Publishes that nothing may be used any more, and removes everything that was published before.
     pub(super) async fn clear(&mut self, runtime: Option<RuntimeId>) -> Result<(), String> {
         let Some(mut store) = self.store.take() else { return Err("the last write is not done yet".into()) };
-        self.unwritten = None;
+        (self.unwritten, self.last_known) = (None, None);
         let runtime = runtime.or_else(|| store.current().map(|manifest| manifest.runtime.clone()));
         let Some(runtime) = runtime else {
             self.store = Some(store);
