@@ -330,8 +330,7 @@ impl TrustLoop {
 
     /// When a certificate is to be renewed, by the settings in force.
     fn plan(&self, leaf: &Leaf, issued_at: Timestamp) -> Timestamp {
-        let settings = self.settings();
-        let policy = renewal::Policy { after: settings.renewal.after.get(), jitter: settings.renewal.jitter.get() };
+        let policy = self.settings().renewal.policy();
         let due = renewal::due(leaf.not_before, leaf.not_after, policy, fastrand::f64());
         // A certificate that came late in its own lifetime would be renewed at once, and so would the next one.
         due.max(renewal::earliest(issued_at, leaf.not_after))
