@@ -71,7 +71,7 @@ step "A management plane on 127.0.0.1, with a registered runtime and three appli
 plane_pid=$!
 await "$dir/plane/plane.json" "$plane_pid"
 runtime=$(plane runtime "$(uname -n)")
-first=$(plane generate --applications 3 --bundles 1 --apis 2 --events 1 --seed 7 | head -n 1)
+first=$(plane generate --applications 3 --bundles 1 --apis 2 --events 1 --seed 7 | sed -n 1p)
 echo "runtime $runtime"
 took "plane"
 
