@@ -119,8 +119,7 @@ old=$(readlink "$dir/state/identity/current")
 show "$agent" renew --config "$conf"
 until [ "$(readlink "$dir/state/identity/current")" != "$old" ]; do kill -0 "$agent_pid" && sleep 0.05; done
 took "renewal"
-openssl x509 -noout -subject -dates -fingerprint -in "$dir/state/identity/current/cert.pem" 2>/dev/null ||
-    echo "identity $old -> $(readlink "$dir/state/identity/current")"
+show "$agent" identity --config "$conf"
 
 step "How things are"
 show "$agent" status --config "$conf"

@@ -106,6 +106,17 @@ pub struct Identity {
     pub client: ClientPem,
 }
 
+/// What an identity shows of itself: all but its key.
+#[derive(Debug, Clone)]
+pub struct PublicPart {
+    /// What belongs to it.
+    pub record: Record,
+    /// What the certificate says.
+    pub leaf: Leaf,
+    /// Where its files are.
+    pub folder: PathBuf,
+}
+
 /// Why an identity cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -146,7 +157,7 @@ impl IdentityStore {
         let store = Self { root };
         let readers = Readers::of(&store.root)?;
         for number in store.numbers()? {
-            let folder = store.root.join(number.folder());
+            let folder = store.folder(number);
             // What belongs to an identity is amended beside it, in its folder.
             if let Err(error) = disk::sweep(&folder) {
                 tracing::warn!(%error, "an unfinished file of an identity stays on disk");
@@ -167,6 +178,15 @@ impl IdentityStore {
         }
     }
 
+    /// What the identity in use shows of itself; its key is not read.
+    ///
+    /// # Errors
+    /// When there is one and it cannot be read.
+    pub fn current_public_part(&self) -> Result<Option<PublicPart>, IdentityError> {
+        // The link is resolved once: what is read belongs together, whatever the agent does meanwhile.
+        self.current_number()?.map(|number| self.read_public(number)).transpose()
+    }
+
     /// An identity that was written and not yet tried, where there is one.
     ///
     /// # Errors
@@ -185,7 +205,7 @@ impl IdentityStore {
     /// When it cannot be written; nothing is left of it then.
     pub fn stage(&self, issued: &Issued, key: &PrivateKey, record: Record) -> Result<Identity, IdentityError> {
         // Whoever removed the folder while the agent runs does not keep it from making a new identity.
-        disk::ensure_folder(&self.root, 0o700)?;
+        disk::ensure_folder(&self.root, Readers::Nobody.folder_mode())?;
         let current = self.current_number().unwrap_or(None);
         let last = self.numbers()?.into_iter().chain(current).max().map_or(0, |number| number.0);
         let number = IdentityNumber(last + 1);
@@ -206,7 +226,7 @@ impl IdentityStore {
             for (name, content) in files {
                 disk::write_unpublished(&unpublished.join(name), readers.file_mode(), content)?;
             }
-            disk::publish_folder(&unpublished, &self.root.join(number.folder()))?;
+            disk::publish_folder(&unpublished, &self.folder(number))?;
             Ok(())
         })();
         if let Err(error) = written {
@@ -243,7 +263,7 @@ impl IdentityStore {
     /// # Errors
     /// When it cannot be written.
     pub fn amend(&self, number: IdentityNumber, record: &Record) -> Result<(), IdentityError> {
-        let path = self.root.join(number.folder()).join("identity.json");
+        let path = self.folder(number).join("identity.json");
         let mut json = serde_json::to_vec_pretty(record)
             .map_err(|error| IdentityError::Damaged { path: path.clone(), why: error.to_string() })?;
         json.push(b'\n');
@@ -255,7 +275,7 @@ impl IdentityStore {
     /// # Errors
     /// When it cannot be removed.
     pub fn discard(&self, number: IdentityNumber) -> Result<(), IdentityError> {
-        Ok(disk::remove_folder(&self.root.join(number.folder()))?)
+        Ok(disk::remove_folder(&self.folder(number))?)
     }
 
     pub(super) fn current_number(&self) -> Result<Option<IdentityNumber>, IdentityError> {
@@ -276,27 +296,43 @@ impl IdentityStore {
         Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str().and_then(number_of)).collect())
     }
 
+    /// What an identity shows of itself.
+    pub fn public_part(&self, identity: &Identity) -> PublicPart {
+        let folder = self.folder(identity.number);
+        PublicPart { record: identity.record.clone(), leaf: identity.leaf.clone(), folder }
+    }
+
+    fn folder(&self, number: IdentityNumber) -> PathBuf {
+        self.root.join(number.folder())
+    }
+
     pub(super) fn read(&self, number: IdentityNumber) -> Result<Identity, IdentityError> {
-        let folder = self.root.join(number.folder());
-        let file = |name: &str| -> Result<Zeroizing<String>, IdentityError> {
-            let path = folder.join(name);
-            fs::read_to_string(&path)
-                .map(Zeroizing::new)
-                .map_err(|error| IdentityError::Damaged { path, why: error.to_string() })
-        };
-        let damaged = |name: &str, why: String| IdentityError::Damaged { path: folder.join(name), why };
-        let record: Record = serde_json::from_str(&file("identity.json")?)
-            .map_err(|error| damaged("identity.json", error.to_string()))?;
-        if record.version != RECORD_VERSION {
-            return Err(damaged("identity.json", format!("its version {} is not known", record.version)));
-        }
-        let leaf = Leaf::from_pem(file("cert.pem")?.as_bytes())
-            .map_err(|error: CertificateError| damaged("cert.pem", error.to_string()))?;
-        let key = SecretString::from(file("key.pem")?.as_str());
-        let client = client_pem(&key, &file("chain.pem")?);
-        check_pair(&client).map_err(|why| damaged("key.pem", why))?;
+        let PublicPart { record, leaf, folder } = self.read_public(number)?;
+        let key = SecretString::from(read_file(&folder, "key.pem")?.as_str());
+        let client = client_pem(&key, &read_file(&folder, "chain.pem")?);
+        check_pair(&client).map_err(|why| damaged(&folder, "key.pem", why))?;
         Ok(Identity { number, record, leaf, client })
     }
+
+    fn read_public(&self, number: IdentityNumber) -> Result<PublicPart, IdentityError> {
+        let folder = self.folder(number);
+        let record: Record = serde_json::from_str(&read_file(&folder, "identity.json")?)
+            .map_err(|error| damaged(&folder, "identity.json", error.to_string()))?;
+        if record.version != RECORD_VERSION {
+            return Err(damaged(&folder, "identity.json", format!("its version {} is not known", record.version)));
+        }
+        let leaf = Leaf::from_pem(read_file(&folder, "cert.pem")?.as_bytes())
+            .map_err(|error: CertificateError| damaged(&folder, "cert.pem", error.to_string()))?;
+        Ok(PublicPart { record, leaf, folder })
+    }
+}
+
+fn read_file(folder: &Path, name: &str) -> Result<Zeroizing<String>, IdentityError> {
+    fs::read_to_string(folder.join(name)).map(Zeroizing::new).map_err(|error| damaged(folder, name, error.to_string()))
+}
+
+fn damaged(folder: &Path, name: &str, why: String) -> IdentityError {
+    IdentityError::Damaged { path: folder.join(name), why }
 }
 
 fn number_of(name: &str) -> Option<IdentityNumber> {

@@ -64,6 +64,22 @@ fn renew(host: &Host) -> String {
     after
 }
 
+/// Checks what `identity --json` says against what OpenSSL says.
+#[track_caller]
+fn assert_told(host: &Host, json: &str) {
+    let told: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    let told = &told["identity"];
+    assert_eq!(told["fingerprint"], *fingerprint(host));
+    let public_key = format!(
+        "openssl x509 -in {IDENTITY}/current/cert.pem -noout -pubkey | openssl pkey -pubin -outform der | sha256sum"
+    );
+    assert_eq!(
+        host.sh(&public_key).ok(),
+        format!("{}  -", told["public_key_fingerprint"].as_str().unwrap_or_default())
+    );
+    assert_eq!(told["path"], *host.sh(&format!("realpath {IDENTITY}/current")).ok());
+}
+
 #[track_caller]
 fn assert_for_the_group(host: &Host) {
     let modes = host.sh(&format!("find {IDENTITY}/ ! -type l -printf '%m %u:%g %f\\n'")).ok();
@@ -93,6 +109,16 @@ fn members_of_the_group_use_the_certificate_also_after_a_renewal_and_nobody_else
             as_user(&host, "other", &format!("cat {IDENTITY}/current/{file}")).fails_with(1);
             as_user(&host, "member", &format!(": >>{IDENTITY}/current/{file}")).fails_with(2);
         }
+
+        // Who may not ask the agent, but read the files, is told by them; who may do neither is told so.
+        let told = as_user(&host, "member", "runtime-agent identity --json");
+        assert!(told.stderr.contains("is not for this user"), "{}", told.stderr);
+        assert_told(&host, &told.ok());
+        let told = as_user(&host, "other", "runtime-agent identity --json");
+        assert_eq!(told.stderr, "", "The group of the socket asks the agent.");
+        assert_told(&host, &told.ok());
+        let refused = as_user(&host, "stranger", "runtime-agent identity").fails_with(1);
+        assert!(refused.stderr.contains("Permission denied"), "{}", refused.stderr);
 
         // Who reads slowly still finds, after a renewal, what was current when it began.
         let found = as_user(&host, "member", &format!("realpath {IDENTITY}/current")).ok();

@@ -283,16 +283,7 @@ impl TrustLoop {
     fn adopt(&mut self, identity: Identity) {
         let leaf = &identity.leaf;
         let renewal_at = self.plan(leaf, identity.record.issued_at);
-        let status = IdentityStatus {
-            runtime: identity.record.runtime.clone(),
-            tenant: identity.record.tenant.clone(),
-            plane: identity.record.director_url.host(),
-            subject: leaf.subject.clone(),
-            fingerprint: leaf.fingerprint.clone(),
-            not_before: leaf.not_before,
-            not_after: leaf.not_after,
-            renewal_at,
-        };
+        let status = IdentityStatus::new(self.store.public_part(&identity), renewal_at);
         self.around.board.update(|board| board.identity = Some(status));
         let identity = Rc::new(identity);
         self.current = Some(InUse {
