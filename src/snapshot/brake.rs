@@ -53,11 +53,11 @@ impl Brake {
             *since = (*since).min(now);
             missing.contains(id)
         });
-        let unconfirmed = |id: &ApplicationId| {
-            self.held.get(id).is_none_or(|since| clock::until(*since, now) < policy.confirmation)
-        };
+        let unconfirmed =
+            |id: &ApplicationId| self.held.get(id).is_none_or(|since| clock::until(*since, now) < policy.confirmation);
         let doubtful: BTreeSet<_> = missing.into_iter().filter(unconfirmed).collect();
-        let many = doubtful.len() > policy.count as usize && doubtful.len() as f64 > published.len() as f64 * policy.share;
+        let many =
+            doubtful.len() > policy.count as usize && doubtful.len() as f64 > published.len() as f64 * policy.share;
         // What is waiting to be confirmed goes on waiting, even where little of it is left.
         let waiting = doubtful.iter().any(|id| self.held.contains_key(id));
         if consent == Consent::Given || !(many || waiting) {

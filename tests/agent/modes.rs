@@ -7,7 +7,7 @@ use std::path::Path;
 use plane::{Endpoint, Fault};
 use runtime_agent::agent::status::Status;
 
-use crate::credential::current_key;
+use crate::credential::key_in;
 use crate::host::{Agent, PROGRAM, within};
 use crate::scene::{Scene, is_settled};
 use crate::tree::{Kind, everything};
@@ -61,12 +61,18 @@ async fn every_file_has_its_mode_whatever_the_umask() {
     }
 }
 
-/// Checks that all identities are for the group of their folder, and tells the number of the current one.
-fn assert_shared(scene: &Scene) -> String {
-    let root = scene.host.path("state/identity");
-    let group = fs::metadata(&root).unwrap().gid();
+/// Opens the folder of identities to a group.
+pub fn share(root: &Path) {
+    // Only root may choose a foreign group; everybody may set the bit for a group of their own.
+    let _ = chown(root, None, Some(54_321));
+    fs::set_permissions(root, fs::Permissions::from_mode(0o2750)).unwrap();
+}
+
+/// Checks that all identities are for the group of their folder, and answers the number of the current one.
+pub fn assert_shared(root: &Path) -> String {
+    let group = fs::metadata(root).unwrap().gid();
     let mut keys = 0;
-    for (path, entry) in everything(&root) {
+    for (path, entry) in everything(root) {
         let wanted = match entry.kind {
             Kind::Link(_) => continue,
             Kind::Folder => 0o2750,
@@ -76,7 +82,7 @@ fn assert_shared(scene: &Scene) -> String {
         assert_eq!(fs::metadata(root.join(&path)).unwrap().gid(), group, "{}", path.display());
         keys += usize::from(path.ends_with("key.pem"));
     }
-    current_key(&scene.host);
+    key_in(&root.join("current"));
     let current = fs::read_link(root.join("current")).unwrap().to_str().unwrap().to_owned();
     assert!(keys == 1 || current != "0001", "the one before is kept");
     current
@@ -86,15 +92,10 @@ fn assert_shared(scene: &Scene) -> String {
 async fn an_identity_is_for_the_group_of_its_folder_after_pairing_after_renewal_and_from_an_upgrade_on() {
     let scene = Scene::new().await;
     let root = scene.host.path("state/identity");
-    let share = || {
-        // Only root may choose a foreign group; everybody may set the bit for a group of their own.
-        let _ = chown(&root, None, Some(54_321));
-        fs::set_permissions(&root, fs::Permissions::from_mode(0o2750)).unwrap();
-    };
     fs::create_dir_all(&root).unwrap();
-    share();
+    share(&root);
     let agent = scene.paired().await;
-    assert_eq!(assert_shared(&scene), "0001");
+    assert_eq!(assert_shared(&root), "0001");
     let renewed = async |agent: &Agent<'_>| {
         let before = agent.status().await.identity.unwrap().fingerprint;
         assert!(agent.renew().await.done);
@@ -104,7 +105,7 @@ async fn an_identity_is_for_the_group_of_its_folder_after_pairing_after_renewal_
         agent.wait_for("another certificate", other).await;
     };
     renewed(&agent).await;
-    assert_eq!(assert_shared(&scene), "0002");
+    assert_eq!(assert_shared(&root), "0002");
 
     // The administrator closes it, and a version that knows of no readers may have written it: the agent's alone.
     agent.terminate().await;
@@ -116,9 +117,9 @@ async fn an_identity_is_for_the_group_of_its_folder_after_pairing_after_renewal_
 
     // And opens it again.
     agent.kill().await;
-    share();
+    share(&root);
     let agent = scene.host.start().await;
-    assert_eq!(assert_shared(&scene), "0003");
+    assert_eq!(assert_shared(&root), "0003");
     assert!(agent.sync().await.done);
     assert!(scene.host.log().contains("is now for the group of readers, too"));
 }
