@@ -30,6 +30,15 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show who this host is to the plane: the certificate, its dates, where its files are
+    Identity {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Put a one-time token where it belongs, and wait until the host is paired or the token refused
     Pair {
         /// Which configuration to use

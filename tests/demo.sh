@@ -71,7 +71,7 @@ step "A management plane on 127.0.0.1, with a registered runtime and three appli
 plane_pid=$!
 await "$dir/plane/plane.json" "$plane_pid"
 runtime=$(plane runtime "$(uname -n)")
-first=$(plane generate --applications 3 --bundles 1 --apis 2 --events 1 --seed 7 | head -n 1)
+first=$(plane generate --applications 3 --bundles 1 --apis 2 --events 1 --seed 7 | sed -n 1p)
 echo "runtime $runtime"
 took "plane"
 
@@ -119,8 +119,7 @@ old=$(readlink "$dir/state/identity/current")
 show "$agent" renew --config "$conf"
 until [ "$(readlink "$dir/state/identity/current")" != "$old" ]; do kill -0 "$agent_pid" && sleep 0.05; done
 took "renewal"
-openssl x509 -noout -subject -dates -fingerprint -in "$dir/state/identity/current/cert.pem" 2>/dev/null ||
-    echo "identity $old -> $(readlink "$dir/state/identity/current")"
+show "$agent" identity --config "$conf"
 
 step "How things are"
 show "$agent" status --config "$conf"

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::standing::Standing;
 use crate::apply::{HookReport, Skipped};
+use crate::identity::{Description, PublicPart};
 use crate::ids::{RuntimeId, TenantId};
 use crate::output::manifest::GenerationNumber;
 use crate::pairing::TokenOutcome;
@@ -119,6 +120,27 @@ pub struct IdentityStatus {
     pub not_after: Timestamp,
     /// When it is going to be renewed.
     pub renewal_at: Timestamp,
+    /// More of it.
+    #[serde(flatten)]
+    pub description: Description,
+}
+
+impl IdentityStatus {
+    /// What there is to tell of an identity that is going to be renewed at this instant.
+    pub fn new(identity: PublicPart, renewal_at: Timestamp) -> Self {
+        let PublicPart { record, leaf, folder } = identity;
+        Self {
+            description: Description::new(&record, &leaf, &folder),
+            plane: record.director_url.host(),
+            runtime: record.runtime,
+            tenant: record.tenant,
+            subject: leaf.subject,
+            fingerprint: leaf.fingerprint,
+            not_before: leaf.not_before,
+            not_after: leaf.not_after,
+            renewal_at,
+        }
+    }
 }
 
 /// Polling the plane.
@@ -334,6 +356,7 @@ fn clock_face(at: Timestamp, zone: &TimeZone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::KeyAlgorithm;
 
     fn identity() -> IdentityStatus {
         let at = |text: &str| text.parse().unwrap();
@@ -346,6 +369,17 @@ mod tests {
             not_before: at("2026-11-22T00:00:00Z"),
             not_after: at("2027-02-20T00:00:00Z"),
             renewal_at: at("2027-01-20T00:00:00Z"),
+            description: Description {
+                issuer: "CN=y".into(),
+                public_key_fingerprint: "01".into(),
+                key_algorithm: KeyAlgorithm::Rsa2048,
+                issued_at: at("2026-11-22T00:00:00Z"),
+                director_url: "https://director.example.com/graphql".parse().unwrap(),
+                connector_url: "https://connector.example.com/graphql".parse().unwrap(),
+                pairing_url: None,
+                token_fingerprint: None,
+                path: "/state/identity/0001".into(),
+            },
         }
     }
 

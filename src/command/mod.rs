@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod identity;
 mod pair;
 mod run;
 mod status;
@@ -24,11 +25,11 @@ use crate::snapshot::brake::Consent;
 pub mod exit {
     /// It failed.
     pub const FAILED: u8 = 1;
-    /// The host is not paired, and waits for a token.
+    /// The host is not paired: it waits for a token, or is being paired.
     pub const UNPAIRED: u8 = 3;
     /// Something is wrong, and the agent goes on by itself.
     pub const DEGRADED: u8 = 4;
-    /// A person is needed; or, from `pair`, the token was refused.
+    /// A person is needed; from `pair`: the token was refused; from `identity`: the certificate has expired.
     pub const ACTION_NEEDED: u8 = 5;
     /// The agent does not run.
     pub const NOT_RUNNING: u8 = 6;
@@ -43,6 +44,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Apply { config, stdio } => with_settings(&config.path, |settings| apply::execute(&settings, stdio)),
         Command::Check { file } => check::execute(&file),
         Command::Status { config, json } => status::execute(&paths(&config.path), json),
+        Command::Identity { config, json } => identity::execute(&paths(&config.path), json),
         Command::Pair { config, token_file, timeout } => pair::execute(&paths(&config.path), &token_file, timeout),
         Command::Sync { config, accept_removals } => {
             let consent = if accept_removals { Consent::Given } else { Consent::NotGiven };

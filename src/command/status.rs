@@ -120,7 +120,7 @@ fn explain(state: State) -> &'static str {
 }
 
 /// `in 3 days`, `5 min ago`
-fn relative(at: Timestamp, now: Timestamp) -> String {
+pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
     let seconds = at.as_second() - now.as_second();
     let (amount, unit) = match seconds.unsigned_abs() {
         amount @ 0..120 => (amount, "s"),

@@ -155,6 +155,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::renewal::Moment;
 
     const DEFAULT_FILE: &str = include_str!("../../etc/agent.toml");
 
@@ -201,6 +202,23 @@ mod tests {
         assert!(text.contains("line 2") && text.contains("out of bounds"), "{text}");
         let text = refusal("[paths]\nstate = \"var\"\n");
         assert!(text.contains("paths.state") && text.contains("absolute"), "{text}");
+    }
+
+    #[test]
+    fn renewal_is_by_a_share_or_by_what_remains_and_only_within_bounds() {
+        let settings = |text: &str| parse(text, Path::new("x")).unwrap();
+        assert_eq!(settings("").renewal.policy().moment, Moment::After(0.667));
+        let moment = settings("[renewal]\nafter = 0.5\nbefore = \"30days\"\n").renewal.policy().moment;
+        let remaining = std::time::Duration::from_secs(30 * 24 * 60 * 60);
+        assert_eq!(moment, Moment::Before { remaining, otherwise: 0.5 });
+        let text = refusal("[renewal]\nbefore = \"0s\"\n");
+        assert!(text.contains("line 2") && text.contains("from 1m to"), "{text}");
+        let text = refusal("[renewal]\nbefore = 0.3\n");
+        assert!(text.contains("line 2") && text.contains("a duration"), "{text}");
+        let text = refusal("[renewal]\nafter = 0.97\nbefore = \"30days\"\n");
+        assert!(text.contains("renewal.after = 0.97 must be from"), "{text}");
+        let text = refusal("[renewal]\njitter = 0.4\n");
+        assert!(text.contains("half of renewal.after"), "{text}");
     }
 
     #[test]

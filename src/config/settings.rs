@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::hosts::HostPattern;
 use super::values::{ByteSize, HttpsUrl, Seconds, Share};
 use crate::director::PageSize;
+use crate::renewal::{self, Moment};
 use crate::transport::Trust;
 
 const MINUTE: u64 = 60;
@@ -134,13 +135,27 @@ impl Default for Sync {
 pub struct Renewal {
     /// At which share of the certificate's lifetime it is renewed.
     pub after: Share,
+    /// How long before its end it is renewed; counts instead of `after`, but for certificates of which this is most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Seconds<MINUTE, { 3650 * DAY }>>,
     /// By how much of the lifetime the renewal is moved earlier at random.
     pub jitter: Share,
 }
 
 impl Default for Renewal {
     fn default() -> Self {
-        Self { after: Share::new(0.667), jitter: Share::new(0.05) }
+        Self { after: Share::new(0.667), before: None, jitter: Share::new(0.05) }
+    }
+}
+
+impl Renewal {
+    /// When renewal is due.
+    pub fn policy(&self) -> renewal::Policy {
+        let after = self.after.get();
+        let moment = self
+            .before
+            .map_or(Moment::After(after), |before| Moment::Before { remaining: before.get(), otherwise: after });
+        renewal::Policy { moment, jitter: self.jitter.get() }
     }
 }
 

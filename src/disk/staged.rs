@@ -47,14 +47,32 @@ impl Staged {
     /// exchange.
     pub fn replace(self, path: &Path) -> Result<(), DiskError> {
         sync_folder(self.path())?;
-        match renameat2(AT_FDCWD, self.path(), AT_FDCWD, path, RenameFlags::RENAME_EXCHANGE) {
-            Ok(()) => {}
+        match self.swap(path) {
             Err(Errno::EINVAL | Errno::ENOSYS) => {
                 remove_folder(path)?;
-                return self.publish(path);
+                self.publish(path)
             }
-            Err(errno) => return Err(DiskError::new("exchange the folder", path, errno.into())),
+            swapped => self.discard_swapped(path, swapped),
         }
+    }
+
+    /// Does the same, and never without the exchange: at no instant is there no folder `path`.
+    ///
+    /// # Errors
+    /// When any step fails, or the file system cannot exchange; `path` is then either the old or the new folder.
+    pub fn exchange(self, path: &Path) -> Result<(), DiskError> {
+        sync_folder(self.path())?;
+        let swapped = self.swap(path);
+        self.discard_swapped(path, swapped)
+    }
+
+    fn swap(&self, path: &Path) -> Result<(), Errno> {
+        renameat2(AT_FDCWD, self.path(), AT_FDCWD, path, RenameFlags::RENAME_EXCHANGE)
+    }
+
+    /// What comes after the swap: the old folder has the temporary name now, and is removed.
+    fn discard_swapped(self, path: &Path, swapped: Result<(), Errno>) -> Result<(), DiskError> {
+        swapped.map_err(|errno| DiskError::new("exchange the folder", path, errno.into()))?;
         sync_folder(parent(path))?;
         self.discard()
     }
@@ -93,17 +111,22 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
+    type Put = fn(Staged, &Path) -> Result<(), DiskError>;
+
     #[test]
     fn a_folder_is_exchanged_whole() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("place");
-        for text in ["one", "two"] {
+        for (text, put) in [("one", Staged::publish as Put), ("two", Staged::replace), ("three", Staged::exchange)] {
             let staged = Staged::new_in(folder.path(), 0o755).unwrap();
             fs::write(staged.path().join("a"), text).unwrap();
-            let put = if place.exists() { Staged::replace } else { Staged::publish };
             put(staged, &place).unwrap();
             assert_eq!(fs::read_to_string(place.join("a")).unwrap(), text);
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
+        // What is not there cannot be exchanged, and nothing takes its place.
+        let staged = Staged::new_in(folder.path(), 0o755).unwrap();
+        staged.exchange(&folder.path().join("absent")).unwrap_err();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -64,8 +64,17 @@ impl Leaf {
             issuer: written(certificate.issuer()),
             not_before: instant(certificate.validity().not_before),
             not_after: instant(certificate.validity().not_after),
-            fingerprint: digest::digest(&digest::SHA256, der).as_ref().iter().map(|b| format!("{b:02x}")).collect(),
+            fingerprint: sha256(der),
             public_key: certificate.subject_public_key_info().to_der()?,
         })
     }
+
+    /// SHA-256 of the public key, in hexadecimal digits.
+    pub fn public_key_fingerprint(&self) -> String {
+        sha256(&self.public_key)
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    digest::digest(&digest::SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

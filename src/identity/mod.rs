@@ -3,6 +3,7 @@
 mod algorithm;
 mod certificate;
 mod csr;
+mod description;
 mod issued;
 mod rescue;
 mod store;
@@ -11,6 +12,7 @@ mod subject;
 pub use algorithm::{KeyAlgorithm, PrivateKey, UnknownAlgorithm};
 pub use certificate::{CertificateError, Leaf};
 pub use csr::{CsrError, encode as encode_csr};
+pub use description::Description;
 pub use issued::{Issued, IssuedError};
-pub use store::{Identity, IdentityError, IdentityNumber, IdentityStore, Record};
+pub use store::{Identity, IdentityError, IdentityNumber, IdentityStore, PublicPart, Record};
 pub use subject::{InvalidSubject, Subject};

@@ -4,6 +4,8 @@
 //! reader ever sees a key beside another key's certificate. A number above the current one is a candidate: an earlier
 //! process was killed between writing it and trying it.
 
+mod readers;
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use self::readers::Readers;
 use super::{CertificateError, Issued, KeyAlgorithm, Leaf, PrivateKey};
 use crate::config::HttpsUrl;
 use crate::disk::{self, DiskError};
@@ -103,6 +106,17 @@ pub struct Identity {
     pub client: ClientPem,
 }
 
+/// What an identity shows of itself: all but its key.
+#[derive(Debug, Clone)]
+pub struct PublicPart {
+    /// What belongs to it.
+    pub record: Record,
+    /// What the certificate says.
+    pub leaf: Leaf,
+    /// Where its files are.
+    pub folder: PathBuf,
+}
+
 /// Why an identity cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -129,21 +143,26 @@ pub struct IdentityStore {
 pub(super) const CURRENT: &str = "current";
 
 impl IdentityStore {
-    /// Opens `<state>/identity`, makes it where it is missing, and sweeps what was left unfinished. The caller holds
-    /// the state lock.
+    /// Opens `<state>/identity`, makes it where it is missing, sweeps what was left unfinished, and sees to it that
+    /// what is there can be read by whom the folder's mode says: its group where it has the setgid bit and the right to
+    /// read for the group, and else the agent's user alone. The caller holds the state lock.
     ///
     /// # Errors
-    /// When the folder cannot be made or read.
+    /// When the folder cannot be made or read. What cannot be given to its readers, or taken from them, is told in the
+    /// log: the agent itself can go on.
     pub fn open(state: &Path) -> Result<Self, IdentityError> {
         let root = state.join("identity");
-        disk::ensure_folder(&root, 0o700)?;
+        disk::ensure_folder(&root, Readers::Nobody.folder_mode())?;
         disk::sweep(&root)?;
         let store = Self { root };
-        // What belongs to an identity is amended beside it, in its folder.
+        let readers = Readers::of(&store.root)?;
         for number in store.numbers()? {
-            if let Err(error) = disk::sweep(&store.root.join(number.folder())) {
+            let folder = store.folder(number);
+            // What belongs to an identity is amended beside it, in its folder.
+            if let Err(error) = disk::sweep(&folder) {
                 tracing::warn!(%error, "an unfinished file of an identity stays on disk");
             }
+            readers.establish(&store.root, &folder);
         }
         Ok(store)
     }
@@ -157,6 +176,15 @@ impl IdentityStore {
             Some(number) => self.read(number).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// What the identity in use shows of itself; its key is not read.
+    ///
+    /// # Errors
+    /// When there is one and it cannot be read.
+    pub fn current_public_part(&self) -> Result<Option<PublicPart>, IdentityError> {
+        // The link is resolved once: what is read belongs together, whatever the agent does meanwhile.
+        self.current_number()?.map(|number| self.read_public(number)).transpose()
     }
 
     /// An identity that was written and not yet tried, where there is one.
@@ -177,11 +205,12 @@ impl IdentityStore {
     /// When it cannot be written; nothing is left of it then.
     pub fn stage(&self, issued: &Issued, key: &PrivateKey, record: Record) -> Result<Identity, IdentityError> {
         // Whoever removed the folder while the agent runs does not keep it from making a new identity.
-        disk::ensure_folder(&self.root, 0o700)?;
+        disk::ensure_folder(&self.root, Readers::Nobody.folder_mode())?;
         let current = self.current_number().unwrap_or(None);
         let last = self.numbers()?.into_iter().chain(current).max().map_or(0, |number| number.0);
         let number = IdentityNumber(last + 1);
-        let unpublished = disk::unpublished_folder(&self.root, 0o700)?;
+        let readers = Readers::of(&self.root)?;
+        let unpublished = disk::unpublished_folder(&self.root, readers.folder_mode())?;
         let key_pem = key.to_pem();
         let written = (|| {
             let mut json = serde_json::to_vec_pretty(&record)
@@ -195,9 +224,9 @@ impl IdentityStore {
                 ("identity.json", &json),
             ];
             for (name, content) in files {
-                disk::write_unpublished(&unpublished.join(name), 0o600, content)?;
+                disk::write_unpublished(&unpublished.join(name), readers.file_mode(), content)?;
             }
-            disk::publish_folder(&unpublished, &self.root.join(number.folder()))?;
+            disk::publish_folder(&unpublished, &self.folder(number))?;
             Ok(())
         })();
         if let Err(error) = written {
@@ -234,11 +263,11 @@ impl IdentityStore {
     /// # Errors
     /// When it cannot be written.
     pub fn amend(&self, number: IdentityNumber, record: &Record) -> Result<(), IdentityError> {
-        let path = self.root.join(number.folder()).join("identity.json");
+        let path = self.folder(number).join("identity.json");
         let mut json = serde_json::to_vec_pretty(record)
             .map_err(|error| IdentityError::Damaged { path: path.clone(), why: error.to_string() })?;
         json.push(b'\n');
-        Ok(disk::write(&path, 0o600, &json)?)
+        Ok(disk::write(&path, Readers::of(&self.root)?.file_mode(), &json)?)
     }
 
     /// Removes an identity that is not in use.
@@ -246,7 +275,7 @@ impl IdentityStore {
     /// # Errors
     /// When it cannot be removed.
     pub fn discard(&self, number: IdentityNumber) -> Result<(), IdentityError> {
-        Ok(disk::remove_folder(&self.root.join(number.folder()))?)
+        Ok(disk::remove_folder(&self.folder(number))?)
     }
 
     pub(super) fn current_number(&self) -> Result<Option<IdentityNumber>, IdentityError> {
@@ -267,27 +296,43 @@ impl IdentityStore {
         Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str().and_then(number_of)).collect())
     }
 
+    /// What an identity shows of itself.
+    pub fn public_part(&self, identity: &Identity) -> PublicPart {
+        let folder = self.folder(identity.number);
+        PublicPart { record: identity.record.clone(), leaf: identity.leaf.clone(), folder }
+    }
+
+    fn folder(&self, number: IdentityNumber) -> PathBuf {
+        self.root.join(number.folder())
+    }
+
     pub(super) fn read(&self, number: IdentityNumber) -> Result<Identity, IdentityError> {
-        let folder = self.root.join(number.folder());
-        let file = |name: &str| -> Result<Zeroizing<String>, IdentityError> {
-            let path = folder.join(name);
-            fs::read_to_string(&path)
-                .map(Zeroizing::new)
-                .map_err(|error| IdentityError::Damaged { path, why: error.to_string() })
-        };
-        let damaged = |name: &str, why: String| IdentityError::Damaged { path: folder.join(name), why };
-        let record: Record = serde_json::from_str(&file("identity.json")?)
-            .map_err(|error| damaged("identity.json", error.to_string()))?;
-        if record.version != RECORD_VERSION {
-            return Err(damaged("identity.json", format!("its version {} is not known", record.version)));
-        }
-        let leaf = Leaf::from_pem(file("cert.pem")?.as_bytes())
-            .map_err(|error: CertificateError| damaged("cert.pem", error.to_string()))?;
-        let key = SecretString::from(file("key.pem")?.as_str());
-        let client = client_pem(&key, &file("chain.pem")?);
-        check_pair(&client).map_err(|why| damaged("key.pem", why))?;
+        let PublicPart { record, leaf, folder } = self.read_public(number)?;
+        let key = SecretString::from(read_file(&folder, "key.pem")?.as_str());
+        let client = client_pem(&key, &read_file(&folder, "chain.pem")?);
+        check_pair(&client).map_err(|why| damaged(&folder, "key.pem", why))?;
         Ok(Identity { number, record, leaf, client })
     }
+
+    fn read_public(&self, number: IdentityNumber) -> Result<PublicPart, IdentityError> {
+        let folder = self.folder(number);
+        let record: Record = serde_json::from_str(&read_file(&folder, "identity.json")?)
+            .map_err(|error| damaged(&folder, "identity.json", error.to_string()))?;
+        if record.version != RECORD_VERSION {
+            return Err(damaged(&folder, "identity.json", format!("its version {} is not known", record.version)));
+        }
+        let leaf = Leaf::from_pem(read_file(&folder, "cert.pem")?.as_bytes())
+            .map_err(|error: CertificateError| damaged(&folder, "cert.pem", error.to_string()))?;
+        Ok(PublicPart { record, leaf, folder })
+    }
+}
+
+fn read_file(folder: &Path, name: &str) -> Result<Zeroizing<String>, IdentityError> {
+    fs::read_to_string(folder.join(name)).map(Zeroizing::new).map_err(|error| damaged(folder, name, error.to_string()))
+}
+
+fn damaged(folder: &Path, name: &str, why: String) -> IdentityError {
+    IdentityError::Damaged { path: folder.join(name), why }
 }
 
 fn number_of(name: &str) -> Option<IdentityNumber> {
@@ -314,104 +359,4 @@ fn client_pem(key: &SecretString, chain: &str) -> ClientPem {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer};
-
-    use super::*;
-
-    fn issued(key: &PrivateKey) -> Issued {
-        let ca_key = rcgen::KeyPair::generate().unwrap();
-        let mut ca = CertificateParams::default();
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
-        let mut params = CertificateParams::default();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(rcgen::DnType::CommonName, "x");
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let leaf = params.signed_by(key.pair(), &Issuer::new(ca, ca_key)).unwrap().pem();
-        let encode = |pem: &str| {
-            use base64::Engine as _;
-            base64::engine::general_purpose::STANDARD.encode(pem)
-        };
-        let (chain, leaf) = (encode(&format!("{leaf}{ca_pem}")), encode(&leaf));
-        Issued::verify(&leaf, &chain, &encode(&ca_pem), key, &"CN=x".parse().unwrap(), Timestamp::now()).unwrap()
-    }
-
-    fn stage(store: &IdentityStore) -> Identity {
-        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
-        let url: HttpsUrl = "https://plane.example.com".parse().unwrap();
-        let record =
-            Record::new(None, None, url.clone(), url, KeyAlgorithm::EcdsaP256, Timestamp::from_second(1).unwrap());
-        store.stage(&issued(&key), &key, record).unwrap()
-    }
-
-    #[test]
-    fn an_identity_is_in_use_only_once_it_is_promoted_and_the_one_before_is_kept() {
-        let state = tempfile::tempdir().unwrap();
-        let store = IdentityStore::open(state.path()).unwrap();
-        let first = stage(&store);
-        assert!(store.current().unwrap().is_none());
-        assert_eq!(store.candidate().unwrap().unwrap().leaf, first.leaf);
-        store.promote(first.number).unwrap();
-        assert_eq!(store.current().unwrap().unwrap().leaf, first.leaf);
-        assert!(store.candidate().unwrap().is_none());
-        for _ in 0..2 {
-            let next = stage(&store);
-            store.promote(next.number).unwrap();
-        }
-        let mut left: Vec<_> =
-            fs::read_dir(state.path().join("identity")).unwrap().map(|e| e.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(left, ["0002", "0003", "current"]);
-    }
-
-    #[test]
-    fn files_of_an_identity_are_for_the_agent_alone() {
-        let state = tempfile::tempdir().unwrap();
-        let store = IdentityStore::open(state.path()).unwrap();
-        stage(&store);
-        let folder = state.path().join("identity/0001");
-        assert_eq!(fs::metadata(state.path().join("identity")).unwrap().permissions().mode() & 0o777, 0o700);
-        for entry in fs::read_dir(folder).unwrap() {
-            assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        }
-    }
-
-    #[test]
-    fn a_damaged_identity_is_named_and_not_used() {
-        let state = tempfile::tempdir().unwrap();
-        let store = IdentityStore::open(state.path()).unwrap();
-        let identity = stage(&store);
-        store.promote(identity.number).unwrap();
-        let other = stage(&store);
-        let key = |number: IdentityNumber| state.path().join("identity").join(number.folder()).join("key.pem");
-        fs::copy(key(other.number), key(identity.number)).unwrap();
-        let error = store.current().unwrap_err().to_string();
-        assert!(error.contains("0001/key.pem") && error.contains("does not fit"), "{error}");
-    }
-
-    #[test]
-    fn a_certificate_for_another_key_subject_or_time_is_refused() {
-        use super::super::IssuedError;
-        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
-        let good = issued(&key);
-        let encode = |pem: &str| {
-            use base64::Engine as _;
-            base64::engine::general_purpose::STANDARD.encode(pem)
-        };
-        let verify = |key: &PrivateKey, ca: &str, subject: &str, now| {
-            let (leaf, chain) = (encode(&good.leaf_pem), encode(&good.chain_pem));
-            Issued::verify(&leaf, &chain, &encode(ca), key, &subject.parse().unwrap(), now)
-        };
-        let other = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
-        let now = Timestamp::now();
-        assert!(matches!(verify(&other, &good.ca_pem, "CN=x", now), Err(IssuedError::OtherKey)));
-        assert!(matches!(verify(&key, &good.ca_pem, "CN=y", now), Err(IssuedError::OtherSubject(_))));
-        assert!(matches!(verify(&key, &issued(&other).ca_pem, "CN=x", now), Err(IssuedError::Chain(_))));
-        let past = Timestamp::MAX;
-        assert!(matches!(verify(&key, &good.ca_pem, "CN=x", past), Err(IssuedError::Expired(_))));
-        verify(&key, &good.ca_pem, "CN=x", now).unwrap();
-    }
-}
+mod tests;

@@ -1,11 +1,12 @@
 //! What scripts rely on: exit codes and what goes to standard output.
 
 use plane::{Endpoint, Fault, Options};
-use runtime_agent::agent::status::{State, Status};
+use runtime_agent::agent::status::{Area, State, Status};
 use runtime_agent::config::{Seconds, Settings};
+use serde_json::Value;
 
 use crate::host::{PROGRAM, finished, said};
-use crate::scene::Scene;
+use crate::scene::{Scene, problem};
 
 async fn status_code(scene: &Scene) -> Option<i32> {
     let page = scene.host.run(&["status"], "").await;
@@ -87,6 +88,113 @@ async fn check_tells_a_good_configuration_from_a_bad_one() {
     assert!(said(&output).contains("line 2") && said(&output).contains("only https:"), "{}", said(&output));
     std::fs::remove_file(scene.host.path("agent.toml")).unwrap();
     assert_eq!(check().await.status.code(), Some(78), "a file that is named must be there");
+}
+
+/// What `identity --json` prints, with its exit status and what it complains of.
+async fn identity(scene: &Scene) -> (Value, Option<i32>, String) {
+    let page = scene.host.run(&["identity"], "").await;
+    let output = scene.host.run(&["identity", "--json"], "").await;
+    assert_eq!(page.status.code(), output.status.code());
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    for (key, value) in document["identity"].as_object().into_iter().flatten() {
+        if !key.ends_with("_at") && !key.starts_with("not_") && key != "plane" {
+            let value = value.as_str().unwrap_or_default();
+            assert!(said(&page).contains(value), "{key} is not told: {}", said(&page));
+        }
+    }
+    if document["identity"].is_object() {
+        let standing = document["standing"].as_str().unwrap_or_default();
+        assert!(said(&page).contains(&format!("standing  {standing}\n")), "{}", said(&page));
+    }
+    (document, output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[tokio::test]
+async fn identity_tells_who_the_host_is_with_the_agent_and_without() {
+    let scene = Scene::new().await;
+    let (none, code, complaint) = identity(&scene).await;
+    assert_eq!((code, &none["identity"]), (Some(3), &Value::Null), "{complaint}");
+    assert!(complaint.contains("the agent does not run") && complaint.contains("there is no identity"), "{complaint}");
+    let agent = scene.host.start().await;
+    let (none, code, complaint) = identity(&scene).await;
+    assert_eq!((code, &none["identity"]), (Some(3), &Value::Null), "{complaint}");
+    assert!(complaint.contains("not paired; waiting for a token in"), "{complaint}");
+    agent.terminate().await;
+
+    let agent = scene.paired().await;
+    let (document, code, complaint) = identity(&scene).await;
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    let told = &document["identity"];
+    let status = serde_json::to_value(agent.status().await).unwrap();
+    assert_eq!(told, &status["identity"], "the same names and values as in the status");
+    assert_eq!((&document["version"], &document["standing"]), (&1.into(), &"valid".into()));
+    assert_eq!(told["runtime"], *scene.runtime);
+    assert_eq!(told["director_url"], scene.plane.director_url());
+    assert_eq!(told["connector_url"], scene.plane.secured_connector_url());
+    assert_eq!(told["pairing_url"], scene.plane.connector_url());
+    assert_eq!(told["key_algorithm"], "ecdsa-p256");
+    assert_eq!(told["token_fingerprint"], status["token"]["fingerprint"]);
+    let path = told["path"].as_str().unwrap();
+    assert_eq!(std::path::Path::new(path), std::fs::canonicalize(scene.host.path("state/identity/current")).unwrap());
+    for name in ["fingerprint", "public_key_fingerprint"] {
+        assert_eq!(told[name].as_str().unwrap().len(), 64, "{name}");
+    }
+
+    // The files know as much, but for what the agent means to do.
+    agent.kill().await;
+    let (mut document, code, complaint) = identity(&scene).await;
+    assert_eq!(code, Some(0), "{complaint}");
+    assert!(complaint.contains("the agent does not run") && complaint.contains("is not known"), "{complaint}");
+    assert_eq!((&document["standing"], &document["identity"]["renewal_at"]), (&"valid".into(), &Value::Null));
+    document["identity"]["renewal_at"] = told["renewal_at"].clone();
+    assert_eq!(&document["identity"], told);
+
+    // What came by renewal came by no token.
+    let agent = scene.host.start().await;
+    assert!(agent.renew().await.done);
+    agent
+        .wait_for("the renewal", |status| {
+            status.identity.as_ref().is_some_and(|now| told["fingerprint"] != now.fingerprint)
+        })
+        .await;
+    let (document, code, _) = identity(&scene).await;
+    assert_eq!((code, &document["identity"]["token_fingerprint"]), (Some(0), &Value::Null));
+    for name in ["public_key_fingerprint", "path", "issued_at"] {
+        assert_ne!(document["identity"][name], told[name], "{name}");
+    }
+    agent.terminate().await;
+
+    // Neither the agent nor the files.
+    for number in ["0001", "0002"] {
+        std::fs::write(scene.host.path(&format!("state/identity/{number}/cert.pem")), "nonsense").unwrap();
+    }
+    let (document, code, complaint) = identity(&scene).await;
+    assert_eq!((code, document), (Some(6), Value::Null), "{complaint}");
+    assert!(complaint.contains("cert.pem is damaged") && complaint.contains("does not run"), "{complaint}");
+    let agent = scene.host.start().await;
+    let (document, code, complaint) = identity(&scene).await;
+    assert_eq!((code, &document["standing"]), (Some(5), &"lost".into()), "{complaint}");
+    assert!(complaint.contains("cert.pem is damaged") && complaint.contains("Drop a new token"), "{complaint}");
+    drop(agent);
+}
+
+#[tokio::test]
+async fn an_expired_identity_is_told_as_such_with_the_agent_and_without() {
+    let options = Options { certificate_lifetime: std::time::Duration::from_secs(10), ..Options::default() };
+    let scene = Scene::with(options, |_| {}).await;
+    scene.plane.fault(Fault::on(Endpoint::SecuredConnector).status(503, "away"));
+    let agent = scene.paired().await;
+    agent.wait_for("the certificate's end", |status| problem(status, Area::Certificate).contains("expired")).await;
+    for agent in [Some(agent), None] {
+        let (document, code, complaint) = identity(&scene).await;
+        assert_eq!(code, Some(5), "{complaint}");
+        assert!(complaint.contains("expired") && complaint.to_lowercase().contains("drop a new token"), "{complaint}");
+        assert_eq!(
+            (&document["standing"], &document["identity"]["runtime"]),
+            (&"expired".into(), &(*scene.runtime).into())
+        );
+        drop(agent);
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use self::trace::{Call, Traced, at_every_call, need_strace};
 use crate::credential::key_in;
 use crate::host::{Agent, Host, names};
+use crate::modes::{assert_shared, share};
 use crate::scene::{Scene, carried_out, is_well, problem, verdict};
 use crate::tree::{Kind, everything};
 
@@ -153,6 +154,39 @@ async fn a_kill_at_any_call_of_the_start_after_a_kill_costs_nothing_either() {
         let (before, after) = around_the_swap(&kills);
         assert!(before > 10 && after > 1, "the kills hit {interrupt:?}: {before} before and {after} after the swap");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_at_any_call_while_an_identity_is_opened_to_a_group_leaves_it_whole() {
+    let mut scene = scene().await;
+    scene.host = host(&scene);
+    scene.paired_without_hooks().await.terminate().await;
+    let key = look(&identities(&scene.host));
+    let kills = at_every_call(async |kill| {
+        let at = kill.map_or_else(|| "not killed".to_owned(), ToString::to_string);
+        let host = host(&scene);
+        copy_state(&scene.host, &host);
+        share(&identities(&host));
+        let reader = Reader::of(&host);
+        let mut traced = Traced::start(&host, kill).await;
+        if let Some(agent) = &mut traced.agent {
+            agent.ends_before(is_well).await;
+        }
+        let trace = traced.calls().await;
+        assert_eq!(look(&identities(&host)), key, "{at}");
+
+        let agent = host.start().await;
+        agent.wait_for(&at, is_well).await;
+        assert_eq!(look(&identities(&host)), key, "{at}");
+        assert_shared(&identities(&host));
+        reader.done().await;
+        leaves_nothing_behind(&host, agent).await;
+        trace
+    })
+    .await;
+    let exchange = kills.iter().position(|call| call.puts("/state/identity/N")).unwrap();
+    let (before, after) = (exchange + 1, kills.len() - exchange - 1);
+    assert!(before > 20 && after > 5, "the kills hit the exchange: {before} before and {after} after it");
 }
 
 #[tokio::test]

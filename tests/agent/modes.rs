@@ -1,11 +1,14 @@
 //! Who may read what, and what everybody can see of a process.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
 use plane::{Endpoint, Fault};
+use runtime_agent::agent::status::Status;
 
-use crate::host::{PROGRAM, within};
+use crate::credential::key_in;
+use crate::host::{Agent, PROGRAM, within};
 use crate::scene::{Scene, is_settled};
 use crate::tree::{Kind, everything};
 
@@ -45,7 +48,7 @@ async fn every_file_has_its_mode_whatever_the_umask() {
         command.arg(scene.host.path("agent.toml")).env_clear().kill_on_drop(true);
         let agent = scene.host.start_command(command).await;
         scene.host.drop_token(&scene.mint());
-        let pending = |status: &runtime_agent::agent::status::Status| !status.problems.is_empty();
+        let pending = |status: &Status| !status.problems.is_empty();
         agent.wait_for("a pairing that is pending", pending).await;
         assert!(scene.host.path("state/pairing.json").exists());
         check(&scene);
@@ -56,6 +59,69 @@ async fn every_file_has_its_mode_whatever_the_umask() {
         let credentials = seen.keys().filter(|path| path.ends_with("credentials.env")).count();
         assert_eq!(credentials, 3, "umask {umask}");
     }
+}
+
+/// Opens the folder of identities to a group.
+pub fn share(root: &Path) {
+    // Only root may choose a foreign group; everybody may set the bit for a group of their own.
+    let _ = chown(root, None, Some(54_321));
+    fs::set_permissions(root, fs::Permissions::from_mode(0o2750)).unwrap();
+}
+
+/// Checks that all identities are for the group of their folder, and answers the number of the current one.
+pub fn assert_shared(root: &Path) -> String {
+    let group = fs::metadata(root).unwrap().gid();
+    let mut keys = 0;
+    for (path, entry) in everything(root) {
+        let wanted = match entry.kind {
+            Kind::Link(_) => continue,
+            Kind::Folder => 0o2750,
+            Kind::File(_) | Kind::Other => 0o640,
+        };
+        assert_eq!(entry.mode, wanted, "{} has {:o} and not {wanted:o}", path.display(), entry.mode);
+        assert_eq!(fs::metadata(root.join(&path)).unwrap().gid(), group, "{}", path.display());
+        keys += usize::from(path.ends_with("key.pem"));
+    }
+    key_in(&root.join("current"));
+    let current = fs::read_link(root.join("current")).unwrap().to_str().unwrap().to_owned();
+    assert!(keys == 1 || current != "0001", "the one before is kept");
+    current
+}
+
+#[tokio::test]
+async fn an_identity_is_for_the_group_of_its_folder_after_pairing_after_renewal_and_from_an_upgrade_on() {
+    let scene = Scene::new().await;
+    let root = scene.host.path("state/identity");
+    fs::create_dir_all(&root).unwrap();
+    share(&root);
+    let agent = scene.paired().await;
+    assert_eq!(assert_shared(&root), "0001");
+    let renewed = async |agent: &Agent<'_>| {
+        let before = agent.status().await.identity.unwrap().fingerprint;
+        assert!(agent.renew().await.done);
+        let other = |status: &Status| {
+            status.endeavour.is_none() && status.identity.as_ref().is_some_and(|now| now.fingerprint != before)
+        };
+        agent.wait_for("another certificate", other).await;
+    };
+    renewed(&agent).await;
+    assert_eq!(assert_shared(&root), "0002");
+
+    // The administrator closes it, and a version that knows of no readers may have written it: the agent's alone.
+    agent.terminate().await;
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o700)).unwrap();
+    let agent = scene.host.start().await;
+    check(&scene);
+    renewed(&agent).await;
+    check(&scene);
+
+    // And opens it again.
+    agent.kill().await;
+    share(&root);
+    let agent = scene.host.start().await;
+    assert_eq!(assert_shared(&root), "0003");
+    assert!(agent.sync().await.done);
+    assert!(scene.host.log().contains("is now for the group of readers, too"));
 }
 
 /// What everybody, or at least root, can see of a process without asking it.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use plane::{Endpoint, Fault, Options, Refusal};
 use runtime_agent::agent::status::{Area, State, Status};
 use runtime_agent::config::{Seconds, Settings, Share};
@@ -65,6 +66,32 @@ async fn short_certificates_are_renewed_again_and_again_with_a_new_key_each_time
     let token_requests = scene.plane.requests().into_iter().filter(|request| request.endpoint == Endpoint::Connector);
     assert_eq!(token_requests.count(), 2, "no token is needed");
     assert!(scene.host.read("spool/runs").matches("renewed").count() >= 2);
+}
+
+#[tokio::test]
+async fn a_remaining_time_counts_where_it_fits_the_certificate_and_a_share_where_not() {
+    const DAY: i64 = 24 * 3600;
+    for (lifetime, expected) in [(90, 55..61), (1, 0..1)] {
+        let lifetime = Duration::from_secs(lifetime * DAY.unsigned_abs());
+        let scene = Scene::with(Options { certificate_lifetime: lifetime, ..Options::default() }, |settings| {
+            settings.renewal.after = Share::new(0.1);
+            settings.renewal.jitter = Share::new(0.05);
+        })
+        .await;
+        let agent = scene.paired().await;
+        let planned = |status: &Status| {
+            let identity = status.identity.as_ref().unwrap();
+            identity.renewal_at.duration_since(identity.not_before)
+        };
+        let by_share = planned(&agent.status().await);
+        scene.host.configure(|settings| settings.renewal.before = Some(Seconds::new(30 * DAY.unsigned_abs())));
+        agent.signal(Signal::SIGHUP);
+        // The other share is the default again.
+        let status = agent.wait_for("the new plan", |status| planned(status) > by_share * 3).await;
+        let day = planned(&status).as_secs() / DAY;
+        assert!(expected.contains(&day), "on day {day}");
+        assert_eq!(status.state, State::Healthy);
+    }
 }
 
 #[tokio::test]

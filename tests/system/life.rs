@@ -12,21 +12,21 @@ use crate::packages::{Format, installed};
 use crate::promises::{SERVICE, assert_healthy};
 
 /// How long anything may take before the test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the agent writes for everybody, and for the readers of credentials.
 const CONFIG: &str = "/var/lib/runtime-agent/config";
 
 /// A plane on this machine, which the hosts reach because they share its network.
-struct World {
+pub(crate) struct World {
     /// Serves the plane in the background, as long as it lives.
     _executor: Runtime,
-    plane: Plane,
-    runtime: String,
+    pub(crate) plane: Plane,
+    pub(crate) runtime: String,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let executor = Runtime::new().expect("a machine that runs tests has threads");
         let plane = executor.block_on(Plane::start(PlaneOptions::default())).expect("the plane starts");
         let runtime = plane.register_runtime("host-1");
@@ -35,7 +35,7 @@ impl World {
     }
 
     /// What an administrator does before the token comes.
-    fn prepare(&self, host: &Host) {
+    pub(crate) fn prepare(&self, host: &Host) {
         host.write_file("/etc/runtime-agent/plane-ca.pem", self.plane.server_ca_pem(), 0o644);
         let settings = "[plane]\nca_bundle = \"/etc/runtime-agent/plane-ca.pem\"\n[report]\nevents_url = \
                         \"https://events.host-1.example.com\"\nconsole_url = \"https://console.host-1.example.com\"\n";
@@ -47,7 +47,7 @@ impl World {
     }
 
     /// Drops a token as `cp` does, and waits until all that comes of it is done.
-    fn pair(&self, host: &Host) {
+    pub(crate) fn pair(&self, host: &Host) {
         let journal = host.journal();
         let token = self.plane.mint_token(&self.runtime, TokenForm::Json);
         host.write_file("/etc/runtime-agent/pairing/token", token, 0o640);
@@ -144,8 +144,10 @@ fn assert_files(host: &Host) {
     assert_eq!(modes, BTreeSet::from(expected));
     let bundles = host.sh(&format!("ls -d {CONFIG}/current/applications/*/bundles/*/bundle.json | wc -l")).ok();
     assert_eq!(bundles, "6");
-    let identity = host.sh("cd /var/lib/runtime-agent; stat --format='%a %U' identity identity/current/key.pem").ok();
-    assert_eq!(identity, "700 runtime-agent\n600 runtime-agent");
+    let identity =
+        host.sh("cd /var/lib/runtime-agent/identity; stat --format='%a %U:%G' . current/ current/key.pem").ok();
+    let owner = "runtime-agent:runtime-agent-identity";
+    assert_eq!(identity, format!("2750 {owner}\n2750 {owner}\n640 {owner}"));
 
     // Anybody finds out what there is; only members of the group get to the credentials.
     let anybody = |group: &str, script: &str| {

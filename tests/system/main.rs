@@ -6,6 +6,7 @@
 
 mod deb;
 mod host;
+mod identity;
 mod journal;
 mod life;
 mod machine;

@@ -76,6 +76,27 @@ fn more(subcommand: &str) -> Option<&'static str> {
              does about it and what a person can do.\n\
              The exit status says the same to a script; see\n.BR \"EXIT STATUS\" .\n"
         }
+        "identity" => {
+            "It shows how this host stands with its plane, the subject and the issuer of the\n\
+             certificate, the SHA\\-256 of the certificate and of its public key (not the\n\
+             serial number, which the plane gives to all alike), the dates, the addresses of\n\
+             the plane, by which token it came, and the folder of its files.\n\
+             What it prints holds no secret, and the key is not read.\n\
+             .PP\n\
+             The agent is asked. Where it does not run, or this user may not ask it, the\n\
+             files are, which root, the agent's user and the group\n\
+             .B runtime\\-agent\\-identity\n\
+             may read; that is told on standard error, and when the certificate is going to\n\
+             be renewed, or whether the plane rejects it, is not known then.\n\
+             .PP\n\
+             As JSON, it is an object with\n.B version\n(1),\n.B standing\n\
+             (\\fBunpaired\\fR, \\fBvalid\\fR, \\fBnot\\-yet\\-valid\\fR, \\fBexpired\\fR,\n\
+             \\fBrejected\\fR or \\fBlost\\fR), and\n.BR identity :\n.B null\nwhere there is none, or\n\
+             .BR runtime ,\n.BR tenant ,\n.BR plane ,\n.BR subject ,\n.BR issuer ,\n.BR fingerprint ,\n\
+             .BR public_key_fingerprint ,\n.BR key_algorithm ,\n.BR not_before ,\n.BR not_after ,\n\
+             .BR issued_at ,\n.B renewal_at\n(or\n.BR null ),\n.BR director_url ,\n.BR connector_url ,\n\
+             .BR pairing_url ,\n.B token_fingerprint\n(\\fBnull\\fR after a renewal) and\n.BR path .\n"
+        }
         "pair" => {
             "Run as root, it gives the file to the agent's user.\n\
              The token is looked at first, and nothing is written if it is none.\n\

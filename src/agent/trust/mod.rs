@@ -283,16 +283,7 @@ impl TrustLoop {
     fn adopt(&mut self, identity: Identity) {
         let leaf = &identity.leaf;
         let renewal_at = self.plan(leaf, identity.record.issued_at);
-        let status = IdentityStatus {
-            runtime: identity.record.runtime.clone(),
-            tenant: identity.record.tenant.clone(),
-            plane: identity.record.director_url.host(),
-            subject: leaf.subject.clone(),
-            fingerprint: leaf.fingerprint.clone(),
-            not_before: leaf.not_before,
-            not_after: leaf.not_after,
-            renewal_at,
-        };
+        let status = IdentityStatus::new(self.store.public_part(&identity), renewal_at);
         self.around.board.update(|board| board.identity = Some(status));
         let identity = Rc::new(identity);
         self.current = Some(InUse {
@@ -330,8 +321,7 @@ impl TrustLoop {
 
     /// When a certificate is to be renewed, by the settings in force.
     fn plan(&self, leaf: &Leaf, issued_at: Timestamp) -> Timestamp {
-        let settings = self.settings();
-        let policy = renewal::Policy { after: settings.renewal.after.get(), jitter: settings.renewal.jitter.get() };
+        let policy = self.settings().renewal.policy();
         let due = renewal::due(leaf.not_before, leaf.not_after, policy, fastrand::f64());
         // A certificate that came late in its own lifetime would be renewed at once, and so would the next one.
         due.max(renewal::earliest(issued_at, leaf.not_after))
