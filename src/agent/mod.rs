@@ -10,6 +10,8 @@ mod run;
 pub mod standing;
 pub mod status;
 mod trust;
+#[cfg(test)]
+mod world;
 
 pub use configuration::SyncOrder;
 pub use run::{RunError, run};

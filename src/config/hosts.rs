@@ -37,7 +37,9 @@ impl FromStr for HostPattern {
         // Written as URLs have it: in lower case, international names in ASCII, addresses in their one form.
         match url::Host::parse(name) {
             Ok(host @ url::Host::Domain(_)) if !name.contains('*') => Ok(Self { host: host.to_string(), reach }),
-            Ok(host) if reach == Reach::Itself => Ok(Self { host: host.to_string(), reach }),
+            Ok(host @ (url::Host::Ipv4(_) | url::Host::Ipv6(_))) if reach == Reach::Itself => {
+                Ok(Self { host: host.to_string(), reach })
+            }
             _ => Err(InvalidHostPattern(text.to_owned())),
         }
     }

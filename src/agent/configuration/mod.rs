@@ -4,6 +4,8 @@ mod publish;
 mod removals;
 mod report;
 mod schedule;
+#[cfg(test)]
+mod simulation;
 
 use std::rc::Rc;
 use std::time::Duration;

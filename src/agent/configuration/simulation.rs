@@ -1,0 +1,218 @@
+//! The configuration loop against a simulated plane over real TLS, with a clock that jumps: two days of a plane that
+//! fails in every way it has, while what it lists changes all the time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use plane::{
+    Application, Auth, Bundle, Credential, Endpoint, Fault, Generate, KeyAlgorithm, ListChange, Options, Plane,
+    RetryAfter, ServerCertificate, TokenForm,
+};
+use tokio::sync::{mpsc, watch};
+
+use super::{ConfigurationLoop, Surroundings};
+use crate::agent::board::Board;
+use crate::agent::link;
+use crate::agent::pulse::Pulse;
+use crate::agent::standing::Standing;
+use crate::agent::status::{State, Status};
+use crate::agent::world::World;
+use crate::clock::Clock;
+use crate::config::{ByteSize, Settings};
+use crate::connector;
+use crate::director::FetchOptions;
+use crate::identity::{Identity, IdentityStore, Issued, PrivateKey, Record, encode_csr};
+use crate::output::manifest::{Entry, Manifest};
+use crate::output::{DigestKey, Store};
+use crate::token::parse;
+use crate::transport::Protocol;
+
+/// Pairs as the identity loop does, without waiting or retrying.
+async fn pair(plane: &Plane, runtime: &str, settings: &Settings) -> Identity {
+    let token = parse(plane.mint_token(runtime, TokenForm::Json).as_bytes()).unwrap();
+    let url = token.connector_url.clone().unwrap();
+    let connector = link::connector_with_token(settings, &url, &token.secret).unwrap();
+    let configuration = connector::configuration(&connector).await.unwrap();
+    let key = PrivateKey::generate(configuration.key_algorithm).unwrap();
+    let csr = encode_csr(&configuration.subject, &key).unwrap();
+    let connector = link::connector_with_token(settings, &url, &configuration.token).unwrap();
+    let signed = connector::sign(&connector, &csr).await.unwrap();
+    let now = plane.clock().now();
+    let issued = Issued::verify(
+        &signed.client_certificate,
+        &signed.certificate_chain,
+        &signed.ca_certificate,
+        &key,
+        &configuration.subject,
+        now,
+    )
+    .unwrap();
+    let record = Record::new(
+        Some(runtime.parse().unwrap()),
+        None,
+        configuration.director_url,
+        configuration.renewal_url,
+        configuration.key_algorithm,
+        now,
+    );
+    IdentityStore::open(&settings.paths.state).unwrap().stage(&issued, &key, record).unwrap()
+}
+
+fn application(name: String, dice: &mut fastrand::Rng) -> Application {
+    let password = format!("secret-{}", dice.u32(..));
+    let credential = Some(Credential::Basic { username: "user".into(), password });
+    let auth = Some(Auth { credential, ..Auth::default() });
+    let bundle = Bundle { name: "Orders".into(), default_instance_auth: auth, ..Bundle::default() };
+    Application { name, bundles: vec![bundle], ..Application::default() }
+}
+
+/// Something goes wrong with the next few calls.
+fn mishap(dice: &mut fastrand::Rng) -> Fault {
+    let list = "applicationsForRuntime";
+    let fault = Fault::on(Endpoint::Director).times(dice.u32(1..4));
+    match dice.u32(0..20) {
+        0 => fault.status(500, "broken"),
+        1 => fault.status(502, "bad gateway"),
+        2 => fault.status(413, "too large"),
+        3 => fault.rate_limited(None),
+        4 => fault.rate_limited(Some(RetryAfter::Seconds(dice.u64(1..900)))),
+        5 => fault.rate_limited(Some(RetryAfter::Date(dice.u64(1..900)))),
+        6 => fault.reset(),
+        7 => fault.lost_answer(),
+        8 => fault.refuse(),
+        9 => fault.truncate(dice.usize(1..2000)),
+        10 => fault.body("<html>not what you want</html>"),
+        11 => fault.body(r#"{"data": {"applicationsForRuntime": {"data": []}}}"#),
+        12 => fault.content_type("text/html"),
+        13 => fault.huge(2 << 20),
+        14 => fault.gzip_bomb(2 << 20),
+        15 => fault.operation(list).errors_beside("half of it"),
+        16 => fault.operation(list).failure(10, "internal"),
+        17 => fault.operation(list).null_field("bundles"),
+        18 => fault.operation(list).total_count(dice.i64(-3..4)),
+        _ if dice.bool() => {
+            fault.operation(list).between_pages(if dice.bool() { ListChange::Insert } else { ListChange::Delete })
+        }
+        _ => fault.server_certificate(ServerCertificate::Expired),
+    }
+}
+
+/// Names and contents of everything that the plane lists, as the agent would publish it.
+async fn truth(plane: &Plane, settings: &Settings, identity: &Identity) -> BTreeMap<String, Entry> {
+    let director = link::director(settings, identity, Protocol::Negotiated).unwrap();
+    let runtime = identity.record.runtime.clone().unwrap();
+    plane.clear_faults();
+    let fetched = director.fetch(&runtime, &FetchOptions::default()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // The same key, so that the same contents have the same names.
+    let key = DigestKey::load_or_create(&settings.paths.state.join("digest.key")).unwrap();
+    let mut store = Store::open(folder.path(), key, std::num::NonZeroUsize::MIN).unwrap();
+    store.publish(&fetched.snapshot, plane.clock().now()).unwrap();
+    contents(store.current().unwrap())
+}
+
+fn contents(manifest: &Manifest) -> BTreeMap<String, Entry> {
+    manifest.applications.iter().map(|(id, entry)| (id.to_string(), entry.clone())).collect()
+}
+
+#[tokio::test]
+async fn two_days_of_every_fault_remove_nothing_that_is_listed_and_end_in_the_truth() {
+    const HOURS: u32 = 48;
+    let mut dice = fastrand::Rng::with_seed(4);
+    fastrand::seed(4);
+    let world = World::at("2027-03-01T00:00:00Z".parse().unwrap());
+    let options = Options {
+        clock: world.plane.clone(),
+        key_algorithm: KeyAlgorithm::EcdsaP256,
+        certificate_lifetime: Duration::from_secs(30 * 24 * 3600),
+        ..Options::default()
+    };
+    let plane = Plane::start(options).await.unwrap();
+    plane.generate(Generate { applications: 12, ..Generate::default() });
+    let runtime = plane.register_runtime("host");
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = Settings::default();
+    settings.plane.ca_bundle = Some(folder.path().join("ca.pem"));
+    settings.plane.max_answer = ByteSize::new(1 << 20);
+    settings.sync.page_size = crate::director::PageSize::new(5).unwrap();
+    settings.paths.state = folder.path().join("state");
+    std::fs::write(folder.path().join("ca.pem"), plane.server_ca_pem()).unwrap();
+    std::fs::create_dir(&settings.paths.state).unwrap();
+    let identity = pair(&plane, &runtime, &settings).await;
+    let key = DigestKey::load_or_create(&settings.paths.state.join("digest.key")).unwrap();
+    let store = Store::open(&settings.paths.config(), key, std::num::NonZeroUsize::MIN).unwrap();
+
+    let clock: Rc<dyn Clock> = world.clone();
+    let board = Board::new(Status::new("token".into(), clock.now()), clock.clone());
+    let mut status = board.subscribe();
+    let (_settings, settings_receiver) = watch::channel(Rc::new(settings.clone()));
+    let (_identity, identity_receiver) = watch::channel(Some(Rc::new(identity.clone())));
+    let (_standing, standing) = watch::channel(Standing::Valid);
+    let (answers, _heard) = mpsc::channel(8);
+    let (_orders, orders) = mpsc::channel(1);
+    let (_clearing, clearing) = mpsc::channel(1);
+    let (_applied, applied) = watch::channel(None);
+    let polls = ConfigurationLoop::new(
+        Surroundings {
+            clock,
+            settings: settings_receiver,
+            board,
+            pulse: Pulse::new(),
+            identity: identity_receiver,
+            standing,
+            answers,
+            orders,
+            clearing,
+            published: watch::channel(None).0,
+            applied,
+        },
+        store,
+    );
+
+    let published = || {
+        let text = std::fs::read(settings.paths.config().join("current/manifest.json")).ok()?;
+        Some(contents(&serde_json::from_slice(&text).unwrap()))
+    };
+    let listed = |plane: &Plane| -> BTreeSet<String> {
+        plane.inspect(|state| state.model.applications.keys().cloned().collect())
+    };
+    let life = async {
+        let mut seen: BTreeMap<String, Entry> = BTreeMap::new();
+        let mut failures = 0;
+        for step in 0..HOURS * 12 {
+            world.pass(Duration::from_secs(300)).await;
+            let now = published().unwrap_or_default();
+            let truth = listed(&plane);
+            for id in seen.keys().filter(|id| truth.contains(*id)) {
+                assert!(now.contains_key(id), "step {step}: {id} is listed, and was removed");
+            }
+            seen = now;
+            failures += u32::from(status.borrow_and_update().sync.failures > 0);
+            match dice.u32(0..6) {
+                0 => drop(plane.put_application(application(format!("New {step}"), &mut dice))),
+                1 => {
+                    let all: Vec<_> = truth.iter().collect();
+                    if let Some(id) = dice.choice(all) {
+                        assert!(plane.delete_application(id));
+                    }
+                }
+                2 | 3 => plane.fault(mishap(&mut dice)),
+                _ => plane.clear_faults(),
+            }
+        }
+        assert!(failures > 50, "the faults were felt: {failures}");
+        let truth = truth(&plane, &settings, &identity).await;
+        // The longest pause between tries, and a poll that confirms what the last one doubted.
+        world.pass(Duration::from_secs(3600)).await;
+        assert_eq!(published().unwrap(), truth);
+        assert_eq!(status.borrow_and_update().state, State::Degraded, "nobody told this board of an identity");
+    };
+    tokio::select! {
+        biased;
+        () = life => {}
+        () = polls.run() => unreachable!("the loop does not end by itself"),
+    }
+    let asked = plane.requests().iter().filter(|request| request.is("applicationsForRuntime")).count();
+    assert!(asked < 48 * 20 * 6, "{asked} requests in two days");
+}
