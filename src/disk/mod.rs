@@ -185,6 +185,31 @@ pub fn remove(path: &Path) -> Result<(), DiskError> {
     }
 }
 
+/// Removes a file for good, if it is the one that `is_meant`; another one that has taken its place stays, even if it does
+/// so in this very moment. One that is not there is no error.
+///
+/// # Errors
+/// When the file is still there, be it under a temporary name.
+pub fn remove_if(path: &Path, is_meant: impl Fn(&Path) -> bool) -> Result<(), DiskError> {
+    if path.symlink_metadata().is_ok() && !is_meant(path) {
+        return Ok(());
+    }
+    let renamed = tempfile::Builder::new().prefix(TEMPORARY).make_in(parent(path), |aside| fs::rename(path, aside));
+    let aside = match renamed {
+        Ok(aside) => aside.into_temp_path().keep().map_err(|error| DiskError::new("keep", path, error.error))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(DiskError::new("remove", path, error)),
+    };
+    // A link is made only where nothing is: what has come since then is newer still.
+    if !is_meant(&aside)
+        && let Err(error) = fs::hard_link(&aside, path)
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(DiskError::new("put back", path, error));
+    }
+    remove(&aside)
+}
+
 /// Removes a folder with all that is in it (or a file that took its name). It loses its name first, in one step:
 /// whatever happens in the middle, nobody finds half of it under that name. One that is not there is no error.
 ///
@@ -261,6 +286,27 @@ mod tests {
     fn a_failed_write_names_the_place_and_leaves_nothing() {
         let error = write(Path::new("/nonexistent-folder/a"), 0o600, b"").unwrap_err();
         assert!(error.to_string().contains("/nonexistent-folder"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_took_the_place_of_what_is_removed_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let holds = |path: &Path, content: &str| fs::read(path).unwrap() == content.as_bytes();
+        fs::write(&path, "old").unwrap();
+        remove_if(&path, |path| holds(path, "new")).unwrap();
+        assert!(holds(&path, "old"));
+        // It comes after the look and before the rename.
+        remove_if(&path, |looked_at| {
+            let is_meant = holds(looked_at, "old");
+            fs::write(&path, "new").unwrap();
+            is_meant
+        })
+        .unwrap();
+        assert!(holds(&path, "new"));
+        remove_if(&path, |path| holds(path, "new")).unwrap();
+        remove_if(&path, |_| panic!("there is nothing to look at")).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
