@@ -50,9 +50,6 @@ async fn tokio_limit<T>(limit: Duration, future: impl Future<Output = T>) -> Opt
 /// Puts the token into the folder, whole, for the agent's user to read. Returns its fingerprint.
 fn place(paths: &Paths, file: &Path) -> Result<String, String> {
     let content = read(file).map_err(|error| format!("cannot read the token from {}: {error}", file.display()))?;
-    if content.len() as u64 > MAX_TOKEN_FILE {
-        return Err("what was given is larger than 64 KiB, which no token is; nothing was done".into());
-    }
     let token = token::parse(&content)
         .map_err(|error| format!("what was given cannot be used as a token: {error}; nothing was done"))?;
     let path = paths.token();

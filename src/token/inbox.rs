@@ -1,69 +1,39 @@
 //! The folder that tokens are dropped into, watched by inotify.
 //!
 //! The folder is watched, not the file: a watch on a file is lost when the file is renamed or replaced. Where no watch
-//! can be had, the folder is looked into every second.
+//! can be had, the folder is looked into twice a second.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use inotify::{EventMask, EventStream, Inotify, WatchMask};
-use nix::fcntl::OFlag;
-use tokio::time::{Instant, sleep_until, timeout};
-use zeroize::Zeroizing;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::forms::{OneTimeToken, TokenError, parse};
-use crate::disk::{self, DiskError};
-
-/// How large a token file may be, in bytes.
-pub const MAX_TOKEN_FILE: u64 = 64 * 1024;
+use super::file::{Dropped, Mark, Seen, TokenFile, look};
+use super::forms::TokenError;
 
 /// How long a file must be left alone before a form that does not show its own end is believed to be whole.
 const QUIET: Duration = Duration::from_millis(250);
 
-/// How often the folder is looked into where it cannot be watched.
-const POLL: Duration = Duration::from_secs(1);
+/// The same while somebody has it open for writing: 2 seconds.
+const QUIET_IN_HAND: Duration = Duration::from_secs(2);
 
-/// What lies in the folder.
-#[derive(Debug)]
-pub enum Dropped {
-    /// A token.
-    Token(OneTimeToken),
-    /// Something that is no token, and may be removed.
-    NoToken(TokenError),
-    /// Something that can be neither used nor removed; the text says why and what to do.
-    Stuck(String),
-    /// What was there is gone.
-    Gone,
-}
+/// How long an empty file, or a link to nothing, may lie there: a shell makes the file of `command >token` before the
+/// command has written a byte of it.
+const EMPTY: Duration = Duration::from_secs(5);
 
-/// A file, in the state in which it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenFile {
-    /// Where it lies.
-    pub path: PathBuf,
-    mark: Option<Mark>,
-}
+/// How long what ends in the middle, or is no token yet and in somebody's hand, is waited for: half a minute.
+const UNFINISHED: Duration = Duration::from_secs(30);
 
-impl TokenFile {
-    /// A file of that name, whatever there is.
-    #[cfg(test)]
-    pub(crate) fn at(path: PathBuf) -> Self {
-        Self { path, mark: None }
-    }
+/// How often the folder is looked into where it cannot be watched, or where a link leads out of it.
+const POLL: Duration = Duration::from_millis(500);
 
-    /// Removes the file; but not another one that has taken its place since it was read.
-    ///
-    /// # Errors
-    /// When it is still there.
-    pub fn remove(&self) -> Result<(), DiskError> {
-        let there = std::fs::metadata(&self.path).ok().map(|metadata| mark_of(&metadata));
-        if there.is_some() && there != self.mark { Ok(()) } else { disk::remove(&self.path) }
-    }
-}
+/// How often a watch is checked to be still that of the folder, which a rename further up takes away in silence: a minute.
+const CHECK: Duration = Duration::from_secs(60);
 
 /// Something new in the folder.
 #[derive(Debug)]
@@ -78,25 +48,33 @@ pub struct Arrival {
 pub struct Inbox {
     folder: PathBuf,
     name: &'static str,
-    events: Option<EventStream<[u8; 4096]>>,
+    watch: Option<Watch>,
     told_unwatchable: bool,
-    first: bool,
-    delivered: Option<Mark>,
+    writer: Writer,
+    /// What lies there, and since when it has been seen unchanged.
+    seen: Option<(Told, Instant)>,
+    /// What was delivered last, until it is gone.
+    delivered: Option<Told>,
+    /// Whether something was delivered, the end of which was not.
     present: bool,
 }
 
-/// Which file it was, in which state: device, inode, and the time of its last change of any kind.
-pub(super) type Mark = (u64, u64, i64, i64);
+/// By what a state of the file is known again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Told {
+    File(Mark),
+    Stuck(String),
+}
 
-/// What woke the watcher.
+/// What is known of whoever writes the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wake {
-    /// A whole file was renamed in.
-    Moved,
-    /// Something was made, written, or had its mode changed.
-    Touched,
-    /// Something else, or nothing: look for yourself.
+enum Writer {
+    /// Nothing, or that it was closed.
     Unknown,
+    /// It was written to, and has not been closed.
+    AtIt,
+    /// It was renamed into place, as people do with what is whole.
+    Done,
 }
 
 impl Inbox {
@@ -105,89 +83,77 @@ impl Inbox {
         Self {
             folder: folder.to_owned(),
             name,
-            events: None,
+            watch: None,
             told_unwatchable: false,
-            first: true,
+            writer: Writer::Unknown,
+            seen: None,
             delivered: None,
             present: false,
         }
     }
 
-    fn path(&self) -> PathBuf {
-        self.folder.join(self.name)
-    }
-
-    /// Waits for a file that is there and was not looked at since it last changed.
+    /// Waits for a file that is there and was not delivered in this state.
     pub async fn next(&mut self) -> Arrival {
         loop {
-            // What was there before the watch began counts as new.
-            let wake = if std::mem::take(&mut self.first) {
-                self.arm();
-                Wake::Unknown
-            } else {
-                self.wake().await
-            };
-            let Some((mut mark, mut dropped)) = look(&self.path()) else {
+            // What comes between the look and the watch would not be seen: the watch is first.
+            self.arm();
+            let path = self.folder.join(self.name);
+            let Some(seen) = look(&path) else {
+                (self.seen, self.delivered, self.writer) = (None, None, Writer::Unknown);
                 if std::mem::take(&mut self.present) {
-                    return self.arrival(None, Dropped::Gone);
+                    let file = TokenFile { path, mark: None, target: None };
+                    return Arrival { file, dropped: Dropped::Gone };
                 }
+                self.wake(None, CHECK).await;
                 continue;
             };
-            // One arrival makes several events: a rename before the close, for one.
-            if mark.is_some() && mark == self.delivered {
+            let ripe_at = self.ripe_at(&seen);
+            if ripe_at.is_none_or(|at| at > Instant::now()) {
+                // Nothing tells when a link's end changes, or a folder further up is opened.
+                let untold = seen.target.is_some() || matches!(seen.dropped, Dropped::Stuck(_));
+                let check = if untold { POLL } else { CHECK };
+                self.wake(ripe_at, check).await;
                 continue;
             }
-            let settled = wake == Wake::Moved || matches!(&dropped, Dropped::Token(token) if token.self_delimiting);
-            if !settled {
-                self.settle().await;
-                match look(&self.path()) {
-                    Some(later) => (mark, dropped) = later,
-                    None => continue,
-                }
-            }
-            // A shell makes the file of `command >token` before the command has written a byte of it.
-            if matches!(dropped, Dropped::NoToken(TokenError::Empty)) {
-                continue;
-            }
-            self.delivered = mark;
+            self.delivered = self.seen.as_ref().map(|(told, _)| told.clone());
             self.present = true;
-            return self.arrival(mark, dropped);
+            let target = seen.target.filter(|_| matches!(seen.dropped, Dropped::Token(_)));
+            return Arrival { file: TokenFile { path, mark: seen.mark, target }, dropped: seen.dropped };
         }
     }
 
-    fn arrival(&self, mark: Option<Mark>, dropped: Dropped) -> Arrival {
-        Arrival { file: TokenFile { path: self.path(), mark }, dropped }
-    }
-
-    /// Waits until nothing has happened to the file for a while.
-    async fn settle(&mut self) {
-        let mut quiet_at = Instant::now() + QUIET;
-        // A file that is written to all the time is read all the same, after a second.
-        let latest = Instant::now() + 4 * QUIET;
-        while let Ok(wake) = timeout(quiet_at.min(latest) - Instant::now(), self.wake()).await {
-            if wake == Wake::Moved {
-                return;
-            }
-            quiet_at = Instant::now() + QUIET;
-        }
+    /// When what was seen may be delivered, if nothing happens to it; never, where it was.
+    fn ripe_at(&mut self, seen: &Seen) -> Option<Instant> {
+        let told = match (&seen.dropped, seen.mark) {
+            (Dropped::Stuck(why), _) => Told::Stuck(why.clone()),
+            (_, Some(mark)) => Told::File(mark),
+            (_, None) => return None,
+        };
+        let since = match &self.seen {
+            Some((before, since)) if *before == told => *since,
+            _ => Instant::now(),
+        };
+        let delivered = self.delivered.as_ref() == Some(&told);
+        self.seen = Some((told, since));
+        (!delivered).then(|| since + patience(seen, self.writer))
     }
 
     fn arm(&mut self) {
-        if self.events.is_some() {
+        if self.watch.is_some() {
             return;
         }
-        match watch(&self.folder) {
-            Ok(events) => {
+        match Watch::new(&self.folder) {
+            Ok(watch) => {
                 if std::mem::take(&mut self.told_unwatchable) {
                     tracing::info!(path = %self.folder.display(), "the folder for tokens is watched again");
                 }
-                self.events = Some(events);
+                self.watch = Some(watch);
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.told_unwatchable, true) {
                     tracing::warn!(
                         path = %self.folder.display(),
-                        "the folder for tokens, {}, cannot be watched: {error}; it is looked into every second instead{}",
+                        "the folder for tokens, {}, cannot be watched: {error}; it is looked into twice a second instead{}",
                         self.folder.display(),
                         remedy(&error)
                     );
@@ -196,53 +162,112 @@ impl Inbox {
         }
     }
 
-    async fn wake(&mut self) -> Wake {
-        self.arm();
-        let Some(events) = &mut self.events else {
-            sleep_until(Instant::now() + POLL).await;
-            self.arm();
-            return Wake::Unknown;
-        };
-        loop {
-            match events.next().await {
+    /// Waits until there may be something to look at: `until` then at the latest, and for `check` at the most.
+    async fn wake(&mut self, until: Option<Instant>, check: Duration) {
+        let at_most = |wait| until.unwrap_or(Instant::now() + wait).min(Instant::now() + wait);
+        if self.watch.is_none() {
+            return sleep_until(at_most(POLL)).await;
+        }
+        if timeout_at(at_most(check), self.event()).await.is_err()
+            && self.watch.as_ref().is_some_and(|watch| !watch.is_of(&self.folder))
+        {
+            self.watch = None;
+        }
+    }
+
+    /// Waits for an event that is about the file or the watch itself, and takes note of it and of those behind it.
+    async fn event(&mut self) {
+        let mut latest: Option<Instant> = None;
+        while let Some(watch) = &mut self.watch {
+            let event = match latest {
+                None => watch.events.next().await,
+                Some(latest) => match timeout_at(latest, watch.events.next()).await {
+                    Ok(event) => event,
+                    Err(_) => return,
+                },
+            };
+            match event {
                 Some(Ok(event)) => {
-                    if event.mask.intersects(EventMask::IGNORED | EventMask::DELETE_SELF | EventMask::MOVE_SELF) {
-                        // The folder is gone: this watch will never speak again.
-                        self.events = None;
-                        return Wake::Unknown;
+                    if event.name.is_some() && event.name.as_deref() != Some(self.name.as_ref()) {
+                        continue;
                     }
-                    if event.mask.contains(EventMask::Q_OVERFLOW) {
-                        return Wake::Unknown;
-                    }
-                    if event.name.as_deref() == Some(self.name.as_ref()) {
-                        let moved = event.mask.contains(EventMask::MOVED_TO);
-                        return if moved { Wake::Moved } else { Wake::Touched };
-                    }
+                    self.note(event.mask);
+                    // After a write, more of it is likely to follow.
+                    let more = if event.mask.contains(EventMask::MODIFY) { QUIET } else { Duration::ZERO };
+                    let at = Instant::now() + more;
+                    latest = Some(latest.map_or(at, |latest| latest.min(at)));
                 }
-                Some(Err(_)) | None => {
-                    self.events = None;
-                    return Wake::Unknown;
-                }
+                // Nothing is heard through it any more.
+                Some(Err(_)) | None => self.watch = None,
             }
+        }
+    }
+
+    fn note(&mut self, mask: EventMask) {
+        if mask.intersects(EventMask::IGNORED | EventMask::DELETE_SELF | EventMask::MOVE_SELF | EventMask::UNMOUNT) {
+            // The folder is gone: this watch will never speak again.
+            self.watch = None;
+        }
+        if mask.intersects(EventMask::Q_OVERFLOW | EventMask::DELETE | EventMask::MOVED_FROM) {
+            // Another file can have the number and the time of the one before.
+            self.delivered = None;
+            self.seen = None;
+            self.writer = Writer::Unknown;
+        }
+        if mask.contains(EventMask::MOVED_TO) {
+            self.writer = Writer::Done;
+        } else if mask.contains(EventMask::MODIFY) {
+            self.writer = Writer::AtIt;
+        } else if mask.contains(EventMask::CLOSE_WRITE) && self.writer == Writer::AtIt {
+            self.writer = Writer::Unknown;
         }
     }
 }
 
-fn watch(folder: &Path) -> io::Result<EventStream<[u8; 4096]>> {
-    let inotify = Inotify::init()?;
-    inotify.watches().add(
-        folder,
-        WatchMask::CLOSE_WRITE
-            | WatchMask::MOVED_TO
-            | WatchMask::CREATE
-            | WatchMask::ATTRIB
-            | WatchMask::DELETE
-            | WatchMask::MOVED_FROM
-            | WatchMask::DELETE_SELF
-            | WatchMask::MOVE_SELF
-            | WatchMask::ONLYDIR,
-    )?;
-    inotify.into_event_stream([0; 4096])
+/// How long a file must have been seen unchanged before it is believed to be what it seems.
+fn patience(seen: &Seen, writer: Writer) -> Duration {
+    match (&seen.dropped, writer) {
+        (Dropped::Token(token), _) if token.self_delimiting => Duration::ZERO,
+        (Dropped::NoToken(TokenError::Empty), _) => EMPTY,
+        (Dropped::NoToken(TokenError::Unfinished), _) => UNFINISHED,
+        (Dropped::Stuck(_), _) if seen.target.as_ref().is_some_and(|target| !target.exists()) => EMPTY,
+        (Dropped::Token(_) | Dropped::NoToken(_), Writer::Done) => Duration::ZERO,
+        (Dropped::Token(_) | Dropped::NoToken(TokenError::TooLarge), Writer::AtIt) => QUIET_IN_HAND,
+        (Dropped::NoToken(_), Writer::AtIt) => UNFINISHED,
+        (Dropped::Token(_) | Dropped::NoToken(_) | Dropped::Stuck(_) | Dropped::Gone, _) => QUIET,
+    }
+}
+
+/// A watch on the folder.
+struct Watch {
+    events: EventStream<[u8; 4096]>,
+    /// Device and inode of the folder.
+    folder: (u64, u64),
+}
+
+impl Watch {
+    fn new(folder: &Path) -> io::Result<Self> {
+        let inotify = Inotify::init()?;
+        inotify.watches().add(
+            folder,
+            WatchMask::CLOSE_WRITE
+                | WatchMask::MODIFY
+                | WatchMask::MOVED_TO
+                | WatchMask::CREATE
+                | WatchMask::ATTRIB
+                | WatchMask::DELETE
+                | WatchMask::MOVED_FROM
+                | WatchMask::DELETE_SELF
+                | WatchMask::MOVE_SELF
+                | WatchMask::ONLYDIR,
+        )?;
+        let metadata = fs::metadata(folder)?;
+        Ok(Self { events: inotify.into_event_stream([0; 4096])?, folder: (metadata.dev(), metadata.ino()) })
+    }
+
+    fn is_of(&self, folder: &Path) -> bool {
+        fs::metadata(folder).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.folder)
+    }
 }
 
 fn remedy(error: &io::Error) -> &'static str {
@@ -253,154 +278,5 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-fn mark_of(metadata: &std::fs::Metadata) -> Mark {
-    (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
-}
-
-/// What lies at `path`; nothing where nothing is there.
-pub(super) fn look(path: &Path) -> Option<(Option<Mark>, Dropped)> {
-    let stuck = |why: String| Some((None, Dropped::Stuck(why)));
-    // Without O_NONBLOCK, a FIFO in the file's place would hold us for ever.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).bits())
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let user = nix::unistd::User::from_uid(nix::unistd::geteuid())
-                .ok()
-                .flatten()
-                .map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name);
-            return stuck(format!("the agent's user may not read it; run: chown {user} {}", path.display()));
-        }
-        Err(error) => return stuck(format!("it cannot be opened: {error}")),
-    };
-    let mark = match file.metadata() {
-        Ok(metadata) if !metadata.is_file() => {
-            return stuck("it is not a regular file; remove it, and put the token there as a file".into());
-        }
-        Ok(metadata) if metadata.len() > MAX_TOKEN_FILE => {
-            return stuck("it is larger than 64 KiB, which no token is; remove it".into());
-        }
-        Ok(metadata) => Some(mark_of(&metadata)),
-        Err(error) => return stuck(format!("it cannot be looked at: {error}")),
-    };
-    let mut content = Zeroizing::new(Vec::new());
-    match file.take(MAX_TOKEN_FILE + 1).read_to_end(&mut content) {
-        Ok(_) => Some((
-            mark,
-            match parse(&content) {
-                Ok(token) => Dropped::Token(token),
-                // Whoever writes it may not be done; it is looked at again when they are.
-                Err(error @ TokenError::Unfinished) => Dropped::Stuck(format!("{error}; write all of it")),
-                Err(error) => Dropped::NoToken(error),
-            },
-        )),
-        Err(error) => stuck(format!("it cannot be read: {error}")),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::io::Write as _;
-
-    use secrecy::ExposeSecret as _;
-
-    use super::*;
-
-    fn token_of(arrival: &Arrival) -> &str {
-        match &arrival.dropped {
-            Dropped::Token(token) => token.secret.expose_secret(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_token_is_noticed_however_it_arrives() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
-        fs::write(&path, "before-the-start").unwrap();
-        let mut inbox = Inbox::new(folder.path(), "token");
-        assert_eq!(token_of(&inbox.next().await), "before-the-start");
-
-        fs::write(&path, "in-place").unwrap();
-        assert_eq!(token_of(&inbox.next().await), "in-place");
-
-        fs::write(folder.path().join("other"), "renamed").unwrap();
-        fs::rename(folder.path().join("other"), &path).unwrap();
-        assert_eq!(token_of(&inbox.next().await), "renamed");
-
-        fs::remove_file(&path).unwrap();
-        fs::write(folder.path().join("other"), "linked").unwrap();
-        fs::hard_link(folder.path().join("other"), &path).unwrap();
-        assert_eq!(token_of(&inbox.next().await), "linked");
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_renamed_in_before_it_is_closed_is_one_arrival() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
-        let mut inbox = Inbox::new(folder.path(), "token");
-        let writer = fs::File::create(folder.path().join("other")).unwrap();
-        (&writer).write_all(b"once").unwrap();
-        let mut next = Box::pin(inbox.next());
-        assert!(futures_util::poll!(&mut next).is_pending());
-        fs::rename(folder.path().join("other"), &path).unwrap();
-        assert_eq!(token_of(&next.await), "once");
-        let mut next = Box::pin(inbox.next());
-        drop(writer);
-        assert!(futures_util::poll!(&mut next).is_pending());
-        fs::write(&path, "twice").unwrap();
-        assert_eq!(token_of(&next.await), "twice");
-    }
-
-    #[tokio::test]
-    async fn a_token_in_several_writes_is_taken_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
-        let mut inbox = Inbox::new(folder.path(), "token");
-        let writing = async {
-            for part in ["one-", "two-", "three"] {
-                let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
-                file.write_all(part.as_bytes()).unwrap();
-                drop(file);
-                tokio::task::yield_now().await;
-            }
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            arrival = inbox.next() => assert_eq!(token_of(&arrival), "one-two-three"),
-            () = writing => unreachable!(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_folder_that_is_removed_and_made_again_is_watched_again() {
-        let above = tempfile::tempdir().unwrap();
-        let folder = above.path().join("pairing");
-        let mut inbox = Inbox::new(&folder, "token");
-        fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("token"), "first").unwrap();
-        assert_eq!(token_of(&inbox.next().await), "first");
-        fs::remove_dir_all(&folder).unwrap();
-        fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("token"), "second").unwrap();
-        assert_eq!(token_of(&inbox.next().await), "second");
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_a_token_is_refused_without_hanging() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
-        let mut inbox = Inbox::new(folder.path(), "token");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(matches!(inbox.next().await.dropped, Dropped::Stuck(why) if why.contains("not a regular file")));
-        fs::remove_file(&path).unwrap();
-        assert!(matches!(inbox.next().await.dropped, Dropped::Gone));
-        fs::write(&path, vec![b'x'; 70_000]).unwrap();
-        assert!(matches!(inbox.next().await.dropped, Dropped::Stuck(why) if why.contains("64 KiB")));
-    }
-}
+mod tests;

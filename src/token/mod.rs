@@ -1,8 +1,10 @@
 //! One-time tokens: the forms in which they reach a host, and the folder that they are dropped into.
 
 pub mod credential;
+mod file;
 mod forms;
 mod inbox;
 
-pub use forms::{OneTimeToken, TokenError, parse};
-pub use inbox::{Arrival, Dropped, Inbox, MAX_TOKEN_FILE, TokenFile};
+pub use file::{Dropped, TokenFile};
+pub use forms::{MAX_TOKEN_FILE, OneTimeToken, TokenError, parse};
+pub use inbox::{Arrival, Inbox};
