@@ -51,6 +51,12 @@ impl TrustLoop {
             self.refuse(fingerprint, "The token was taken away before the Connector could be asked.");
             return None;
         }
+        let now = self.now();
+        if let Some(at) = token.expires_at.filter(|at| *at <= now) {
+            self.refuse(fingerprint, &expired(at, now, lost));
+            self.consume(file.as_ref());
+            return None;
+        }
         let Some(url) = token.connector_url.clone().or_else(|| settings.plane.connector_url.clone()) else {
             self.refuse(
                 fingerprint,
@@ -289,6 +295,14 @@ pub(super) fn asked(error: &CallError) -> Option<Duration> {
         Retry::Later(asked) => asked,
         Retry::Never => None,
     }
+}
+
+fn expired(at: Timestamp, now: Timestamp, lost: bool) -> String {
+    let lost = if lost { ", after a request whose answer was lost, which probably spent it" } else { "" };
+    format!(
+        "The token expired at {at} and is not used{lost}: this host's clock shows {now:.0}. If the clock is wrong, set it \
+         (see `timedatectl`) first."
+    )
 }
 
 fn refused(error: &CallError, lost: bool, expires_at: Option<Timestamp>, now: Timestamp) -> String {

@@ -36,8 +36,9 @@ impl TrustLoop {
             tracing::info!(token = fingerprint, "the token that paired this host was dropped again; it is removed");
         } else if self.uses(&fingerprint) {
             // Dropped once more while its first use goes on, which a second use would only disturb.
-            if !matches!(&self.by_token, Some(Endeavour { step: Step::Introduce { .. }, .. })) {
-                self.remove_token(&file);
+            match self.introduced(&fingerprint) {
+                Some(first) => *first = Some(file),
+                None => self.remove_token(&file),
             }
         } else {
             tracing::info!(token = fingerprint, "a token was dropped");
@@ -71,6 +72,14 @@ impl TrustLoop {
             Step::Enrol { pending, .. } => pending.fingerprint == fingerprint,
             Step::Prove(candidate) => candidate.record.token.as_deref() == Some(fingerprint),
             Step::Renew => false,
+        })
+    }
+
+    /// The place for the file of a token that waits to be accepted, and stays until then.
+    fn introduced(&mut self, fingerprint: &str) -> Option<&mut Option<TokenFile>> {
+        [&mut self.by_token, &mut self.waiting].into_iter().flatten().find_map(|endeavour| match &mut endeavour.step {
+            Step::Introduce { token, file, .. } if token.fingerprint() == fingerprint => Some(file),
+            _ => None,
         })
     }
 
@@ -146,8 +155,8 @@ impl TrustLoop {
             self.around.board.problem(
                 Area::TokenFile,
                 Severity::ActionNeeded,
-                format!("The used token file stays: {error}."),
-                format!("Remove {} by hand.", file.path.display()),
+                format!("A token that was used or refused stays on disk: {error}."),
+                "Remove it by hand.",
             );
         }
     }
