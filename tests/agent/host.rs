@@ -163,6 +163,8 @@ impl Host {
             _ => {}
         }
         let notices = UnixDatagram::bind(&socket).unwrap();
+        // The agent may run as another user than the tests.
+        fs::set_permissions(&socket, Permissions::from_mode(0o666)).unwrap();
         command.env("NOTIFY_SOCKET", &socket).stdin(Stdio::null());
         command.stdout(self.file_for_output()).stderr(self.file_for_output());
         let mut child = command.spawn().unwrap();

@@ -8,6 +8,7 @@ mod canary;
 mod commands;
 mod credential;
 mod doubt;
+mod drop;
 mod endings;
 mod following;
 mod hooks;

@@ -91,19 +91,21 @@ async fn a_token_that_says_of_itself_that_it_is_used_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_token_that_says_when_it_expired_is_refused_with_that_time() {
+async fn a_token_that_has_expired_by_this_hosts_clock_is_not_sent() {
     let scene = Scene::new().await;
     let token = changed(&scene.mint(), &json!({ "expiresAt": "2020-02-02T02:02:02Z" }));
-    assert_eq!(scene.plane.expire_tokens(&scene.runtime), 1);
-    is_refused(&scene, &token, "The token was refused; it expired at 2020-02-02T02:02:02Z", 1).await;
-}
-
-#[tokio::test]
-async fn whether_a_token_has_expired_is_for_the_plane_to_say_because_this_clock_may_be_wrong() {
-    let scene = Scene::new().await;
-    let agent = scene.host.start().await;
-    scene.host.drop_token(&changed(&scene.mint(), &json!({ "expiresAt": "2020-02-02T02:02:02Z" })));
-    agent.wait_for("the pairing", is_settled).await;
+    let before = jiff::Timestamp::now();
+    let sentence = "The token expired at 2020-02-02T02:02:02Z and is not used: this host's clock shows ";
+    is_refused(&scene, &token, sentence, 0).await;
+    let log = scene.host.log();
+    let (_, shown) = log.split_once(sentence).unwrap();
+    let (shown, remedy) = shown.split_once(". ").unwrap();
+    let shown: jiff::Timestamp = shown.parse().unwrap();
+    assert!(before.as_second() <= shown.as_second() && shown <= jiff::Timestamp::now(), "{shown}");
+    assert!(
+        remedy.starts_with("If the clock is wrong, set it (see `timedatectl`) first. Drop a new token."),
+        "{remedy}"
+    );
 }
 
 #[tokio::test]
@@ -117,6 +119,25 @@ async fn a_token_of_another_kind_is_not_sent() {
 async fn a_file_without_a_token_is_not_sent() {
     let scene = Scene::new().await;
     is_refused(&scene, "two canary words", "holds no token: it is none of the known forms", 0).await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_a_token_is_not_kept() {
+    let scene = Scene::new().await;
+    is_refused(&scene, &"x".repeat(64 * 1024 + 1), "holds no token: it is larger than 64 KiB", 0).await;
+}
+
+#[tokio::test]
+async fn a_file_that_stays_empty_is_not_kept() {
+    let scene = Scene::new().await;
+    is_refused(&scene, "", "holds no token: it is empty", 0).await;
+}
+
+#[tokio::test]
+async fn a_token_for_a_connector_without_tls_is_not_sent() {
+    let scene = Scene::new().await;
+    let token = "CONNECTOR_URL=http://127.0.0.1/graphql\nTOKEN=canary\n";
+    is_refused(&scene, token, "its connector URL cannot be used: it begins with http:, and only https:", 0).await;
 }
 
 #[tokio::test]
