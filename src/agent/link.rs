@@ -13,6 +13,7 @@ use crate::transport::{ClientOptions, ClientPem, Graphql, Limits, Protocol, Trus
 fn options(settings: &Settings, protocol: Protocol) -> ClientOptions {
     ClientOptions {
         trust: settings.plane.trust(),
+        proxy: settings.plane.proxy.clone(),
         connect_timeout: settings.plane.connect_timeout.get(),
         stall_timeout: settings.plane.stall_timeout.get(),
         protocol,
@@ -52,7 +53,8 @@ fn endpoint(
     limits: Limits,
     protocol: Protocol,
 ) -> Result<Graphql, TrustError> {
-    Ok(Graphql::new(client(&options(settings, protocol), identity)?, url.as_url().clone(), limits))
+    let options = options(settings, protocol);
+    Ok(Graphql::new(client(&options, identity)?, url.as_url().clone(), limits).through(&options.proxy))
 }
 
 /// The Connector, with a one-time token.

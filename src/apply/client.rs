@@ -27,9 +27,22 @@ const MOST_LINE_BYTES: usize = 64 * 1024;
 /// 5 seconds.
 const EXIT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Variables that are meant for this process alone: whoever inherits them would speak to systemd in its name.
-const OWN_VARIABLES: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+/// Variables that are meant for this process alone: whoever inherits them would speak to systemd in its name, or know the
+/// password of a proxy.
+const OWN_VARIABLES: [&str; 12] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
 
 /// How the applier is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -120,7 +120,7 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
 /// When the text is not valid.
 pub fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
     let settings: Settings = toml::from_str(text)
-        .map_err(|error| ConfigError::Invalid { path: path.to_owned(), explanation: error.to_string() })?;
+        .map_err(|error| ConfigError::Invalid { path: path.to_owned(), explanation: masked(&error.to_string()) })?;
     let contradiction = |explanation: String| Err(ConfigError::Contradiction { path: path.to_owned(), explanation });
     for (key, value) in [
         ("paths.state", &settings.paths.state),
@@ -150,6 +150,20 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
         ));
     }
     Ok(settings)
+}
+
+/// Puts asterisks in place of user names and passwords in addresses: the picture of a wrong line ends in the journal.
+fn masked(explanation: &str) -> String {
+    let masked = |line: &str| {
+        let place = line.find("://").map(|place| place + 3);
+        match place.and_then(|start| Some((start, start + line[start..].rfind('@')?))) {
+            Some((start, end)) => {
+                [&line[..start], &"*".repeat(line[start..end].chars().count()), &line[end..]].concat()
+            }
+            None => line.to_owned(),
+        }
+    };
+    explanation.split_inclusive('\n').map(masked).collect()
 }
 
 #[cfg(test)]
@@ -196,6 +210,9 @@ mod tests {
         assert!(text.contains("line 2") && text.contains("from 5s to 7days"), "{text}");
         let text = refusal("[plane]\nconnector_url = \"http://plane.example.com\"\n");
         assert!(text.contains("line 2") && text.contains("only https: is accepted"), "{text}");
+        let text = refusal("[plane]\nproxy = \"http://u:canary@proxy.example.com\" # @\n");
+        assert!(text.contains("line 2") && text.contains("**@") && text.contains("HTTPS_PROXY in a file"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
         let text = refusal("[sync]\npage_size = 0\n");
         assert!(text.contains("line 2") && text.contains("200"), "{text}");
         let text = refusal("[plane]\nmax_answer = \"1 KiB\"\n");

@@ -8,7 +8,7 @@ use super::hosts::HostPattern;
 use super::values::{ByteSize, HttpsUrl, Seconds, Share};
 use crate::director::PageSize;
 use crate::renewal::{self, Moment};
-use crate::transport::Trust;
+use crate::transport::{Proxy, Trust};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -54,6 +54,8 @@ pub struct Plane {
     pub ca_bundle: Option<PathBuf>,
     /// Whether the bundle is used instead of the system's trust store, or besides it.
     pub ca_bundle_use: BundleUse,
+    /// Which proxy is on the way to the plane.
+    pub proxy: Proxy,
     /// How long a connection may take to come about.
     pub connect_timeout: Seconds<1, { 5 * MINUTE }>,
     /// How long the beginning of an answer may take.
@@ -71,6 +73,7 @@ impl Default for Plane {
             allowed_hosts: Vec::new(),
             ca_bundle: None,
             ca_bundle_use: BundleUse::Instead,
+            proxy: Proxy::Environment,
             connect_timeout: Seconds::new(15),
             answer_timeout: Seconds::new(MINUTE),
             stall_timeout: Seconds::new(30),

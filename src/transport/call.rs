@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::client::innermost;
 use super::excerpt;
 use super::fault::{CallError, Fault, GraphqlError};
+use super::proxy::{Proxy, Trouble};
 
 /// Bounds on one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Graphql {
     limits: Limits,
     headers: HeaderMap,
     secret: Option<SecretString>,
+    /// The address of the proxy on the way.
+    proxy: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -64,7 +67,14 @@ struct Envelope<T> {
 impl Graphql {
     /// An endpoint at `url`, reached by `client`.
     pub fn new(client: reqwest::Client, url: Url, limits: Limits) -> Self {
-        Self { client, url, limits, headers: HeaderMap::new(), secret: None }
+        Self { client, url, limits, headers: HeaderMap::new(), secret: None, proxy: None }
+    }
+
+    /// Names, in what is said of failures, the proxy that the client goes through.
+    #[must_use]
+    pub fn through(mut self, proxy: &Proxy) -> Self {
+        self.proxy = proxy.on_the_way_to(&self.url);
+        self
     }
 
     /// Sends a header with every request.
@@ -233,23 +243,39 @@ impl Graphql {
     }
 
     fn classify(&self, error: &reqwest::Error) -> Fault {
+        // What came of TLS with a proxy is none of the plane's certificate, or of ours.
+        let trouble = self.proxy.as_ref().zip(Trouble::find(error));
+        if let Some((proxy, trouble)) = trouble {
+            let why = self.quote(&innermost(error));
+            return match trouble {
+                Trouble::Credentials => Fault::ProxyCredentials(proxy.clone()),
+                Trouble::Refused => Fault::Connect(format!("the proxy {proxy} makes none to {}", self.host())),
+                Trouble::Unreachable => Fault::Connect(format!("the proxy {proxy} cannot be spoken to: {why}")),
+            };
+        }
+        let connect = |why: String| {
+            Fault::Connect(match &self.proxy {
+                Some(proxy) => format!("{why}, through the proxy {proxy}"),
+                None => why,
+            })
+        };
         match tls_cause(error) {
             Some(rustls::Error::AlertReceived(alert)) => return alert_fault(*alert),
             Some(refused @ rustls::Error::InvalidCertificate(why)) => {
                 return Fault::ServerCertificate(explain_certificate(why, refused));
             }
-            Some(other) => return Fault::Connect(other.to_string()),
+            Some(other) => return connect(other.to_string()),
             None => {}
         }
         let why = self.quote(&innermost(error));
         if error.is_timeout() {
             if error.is_connect() {
-                Fault::Connect("it took too long".into())
+                connect("it took too long".into())
             } else {
                 Fault::Timeout(self.limits.answer_timeout)
             }
         } else if error.is_connect() {
-            Fault::Connect(why)
+            connect(why)
         } else {
             Fault::Interrupted(why)
         }

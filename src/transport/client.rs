@@ -7,6 +7,8 @@ use reqwest::tls::{Certificate, Identity, Version};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use super::proxy::Proxy;
+
 /// Whose word is taken for a server's certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Trust {
@@ -41,6 +43,8 @@ pub struct ClientPem(pub SecretString);
 pub struct ClientOptions {
     /// Whose word is taken for a server's certificate.
     pub trust: Trust,
+    /// Which proxy is on the way.
+    pub proxy: Proxy,
     /// How long a connection may take to come about, TLS included.
     pub connect_timeout: Duration,
     /// How long an answer may pause.
@@ -106,6 +110,7 @@ pub fn client(options: &ClientOptions, identity: Option<&ClientPem>) -> Result<r
     if options.protocol == Protocol::Plain {
         builder = builder.http1_only();
     }
+    builder = options.proxy.apply(builder).map_err(|error| TrustError::Client(innermost(&error)))?;
     builder = match &options.trust {
         Trust::System => builder,
         Trust::Only(path) => builder.tls_certs_only(bundle(path)?),

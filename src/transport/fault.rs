@@ -26,6 +26,8 @@ pub struct CallError {
 pub enum Fault {
     /// No connection came about: name resolution, routing, a refused or reset connection before the request was sent.
     Connect(String),
+    /// The proxy at this address does not let us through before it knows who asks.
+    ProxyCredentials(String),
     /// We do not trust the server's certificate.
     ServerCertificate(String),
     /// The server ended the TLS connection with an alert about our certificate.
@@ -169,7 +171,7 @@ impl Fault {
     pub fn source(&self) -> Source {
         match self {
             Self::Connect(_) | Self::Timeout(_) | Self::Interrupted(_) => Source::Wire,
-            Self::ServerCertificate(_) => Source::Ours,
+            Self::ServerCertificate(_) | Self::ProxyCredentials(_) => Source::Ours,
             Self::CertificateRefused(_) | Self::UnknownRuntime(_) => Source::Identity,
             Self::Status { code: 401 | 403, .. } => Source::Identity,
             Self::Status { code: 400..=499, .. } | Self::TooLarge(_) => Source::Ours,
@@ -188,7 +190,10 @@ impl Fault {
                 Some(Source::Ours | Source::Identity) => Retry::Never,
                 Some(Source::Plane | Source::Wire) | None => Retry::Later(None),
             },
-            Self::CertificateRefused(_) | Self::ServerCertificate(_) | Self::UnknownRuntime(_) => Retry::Never,
+            Self::CertificateRefused(_)
+            | Self::ServerCertificate(_)
+            | Self::ProxyCredentials(_)
+            | Self::UnknownRuntime(_) => Retry::Never,
             Self::Connect(_)
             | Self::Timeout(_)
             | Self::Interrupted(_)
@@ -201,9 +206,11 @@ impl Fault {
     /// Whether the plane certainly did nothing of what was asked: nothing was sent, or it was refused as a whole.
     pub fn certainly_undone(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::ServerCertificate(_) | Self::CertificateRefused(_) | Self::UnknownRuntime(_) => {
-                true
-            }
+            Self::Connect(_)
+            | Self::ProxyCredentials(_)
+            | Self::ServerCertificate(_)
+            | Self::CertificateRefused(_)
+            | Self::UnknownRuntime(_) => true,
             Self::Status { code, .. } => matches!(code, 401 | 403 | 413 | 422 | 429),
             Self::Graphql(errors) => errors.iter().all(|error| error.is_refused_token() || error.is_schema_refusal()),
             Self::Timeout(_) | Self::Interrupted(_) | Self::TooLarge(_) | Self::NotGraphql(_) | Self::Shape(_) => false,
@@ -223,6 +230,7 @@ impl Fault {
             // 26 is Unauthorized.
             Self::Graphql(errors) => errors.first().is_some_and(|error| error.error_code() == Some(26)),
             Self::Connect(_)
+            | Self::ProxyCredentials(_)
             | Self::ServerCertificate(_)
             | Self::Timeout(_)
             | Self::Interrupted(_)
@@ -237,6 +245,7 @@ impl Fault {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
+            Self::ProxyCredentials(_) => "proxy_credentials",
             Self::ServerCertificate(_) => "server_certificate",
             Self::CertificateRefused(_) => "certificate_refused",
             Self::Timeout(_) => "timeout",
@@ -256,6 +265,10 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(why) => write!(f, "no connection came about ({why})"),
+            Self::ProxyCredentials(proxy) => write!(
+                f,
+                "the proxy {proxy} asks for a user name and password, or does not accept those in HTTPS_PROXY"
+            ),
             Self::ServerCertificate(why) => {
                 write!(f, "the server's certificate is not trusted ({why})")
             }

@@ -4,8 +4,10 @@ mod call;
 mod client;
 mod excerpt;
 mod fault;
+mod proxy;
 
 pub use call::{Graphql, Limits, Operation};
 pub use client::{ClientOptions, ClientPem, Protocol, Trust, TrustError, client};
 pub use excerpt::{excerpt, fit};
 pub use fault::{CallError, Fault, GraphqlError, Retry, Source};
+pub use proxy::{InvalidProxy, Proxy, ProxyUrl};

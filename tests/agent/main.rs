@@ -18,6 +18,7 @@ mod kills;
 mod labels;
 mod modes;
 mod pairing;
+mod proxy;
 mod refusal;
 mod removals;
 mod renewal;

@@ -8,7 +8,7 @@ use plane::{Options, Plane, TokenForm};
 use runtime_agent::director::Director;
 use runtime_agent::identity::{KeyAlgorithm, PrivateKey, Subject, encode_csr};
 use runtime_agent::ids::{RuntimeId, TenantId};
-use runtime_agent::transport::{ClientOptions, ClientPem, Graphql, Limits, Operation, Protocol, Trust, client};
+use runtime_agent::transport::{ClientOptions, ClientPem, Graphql, Limits, Operation, Protocol, Proxy, Trust, client};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
@@ -36,6 +36,7 @@ impl Paired {
         let options = ClientOptions {
             protocol: Protocol::Negotiated,
             trust: Trust::Only(bundle),
+            proxy: Proxy::Never,
             connect_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
