@@ -141,9 +141,7 @@ async fn live(scene: &Scene, environment: &[(&str, String)]) -> BTreeSet<String>
     scene.host.drop_token(&scene.mint());
     let before = agent.wait_for("the pairing", is_settled).await;
     assert!(agent.renew().await.done);
-    let renewed = |status: &runtime_agent::agent::status::Status| {
-        is_well(status) && status.identity != before.identity
-    };
+    let renewed = |status: &runtime_agent::agent::status::Status| is_well(status) && status.identity != before.identity;
     agent.wait_for("the renewal", renewed).await;
     assert!(agent.sync().await.done);
     agent.terminate().await;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use plane::model::{Application, Auth, Bundle, Credential};
 use plane::{
-    Application, Auth, Bundle, Credential, Endpoint, Fault, Generate, KeyAlgorithm, ListChange, Options, Plane,
-    RetryAfter, ServerCertificate, TokenForm,
+    Endpoint, Fault, Generate, KeyAlgorithm, ListChange, Options, Plane, RetryAfter, ServerCertificate, TokenForm,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -16,7 +16,7 @@ use crate::agent::board::Board;
 use crate::agent::link;
 use crate::agent::pulse::Pulse;
 use crate::agent::standing::Standing;
-use crate::agent::status::{State, Status};
+use crate::agent::status::Status;
 use crate::agent::world::World;
 use crate::clock::Clock;
 use crate::config::{ByteSize, Settings};
@@ -118,9 +118,15 @@ fn contents(manifest: &Manifest) -> BTreeMap<String, Entry> {
 
 #[tokio::test]
 async fn two_days_of_every_fault_remove_nothing_that_is_listed_and_end_in_the_truth() {
+    for seed in 1..=3 {
+        two_days(seed).await;
+    }
+}
+
+async fn two_days(seed: u64) {
     const HOURS: u32 = 48;
-    let mut dice = fastrand::Rng::with_seed(4);
-    fastrand::seed(4);
+    let mut dice = fastrand::Rng::with_seed(seed);
+    fastrand::seed(seed);
     let world = World::at("2027-03-01T00:00:00Z".parse().unwrap());
     let options = Options {
         clock: world.plane.clone(),
@@ -206,7 +212,8 @@ async fn two_days_of_every_fault_remove_nothing_that_is_listed_and_end_in_the_tr
         // The longest pause between tries, and a poll that confirms what the last one doubted.
         world.pass(Duration::from_secs(3600)).await;
         assert_eq!(published().unwrap(), truth);
-        assert_eq!(status.borrow_and_update().state, State::Degraded, "nobody told this board of an identity");
+        let problems = status.borrow_and_update().problems.clone();
+        assert!(problems.is_empty(), "{problems:?}");
     };
     tokio::select! {
         biased;
