@@ -23,7 +23,7 @@ use crate::config::{ByteSize, Settings};
 use crate::connector;
 use crate::director::FetchOptions;
 use crate::identity::{Identity, IdentityStore, Issued, PrivateKey, Record, encode_csr};
-use crate::output::manifest::{Entry, Manifest};
+use crate::output::manifest::{Manifest, ObjectName};
 use crate::output::{DigestKey, Store};
 use crate::token::parse;
 use crate::transport::Protocol;
@@ -99,7 +99,7 @@ fn mishap(dice: &mut fastrand::Rng) -> Fault {
 }
 
 /// Names and contents of everything that the plane lists, as the agent would publish it.
-async fn truth(plane: &Plane, settings: &Settings, identity: &Identity) -> BTreeMap<String, Entry> {
+async fn truth(plane: &Plane, settings: &Settings, identity: &Identity) -> BTreeMap<String, (String, ObjectName)> {
     let director = link::director(settings, identity, Protocol::Negotiated).unwrap();
     let runtime = identity.record.runtime.clone().unwrap();
     plane.clear_faults();
@@ -112,8 +112,13 @@ async fn truth(plane: &Plane, settings: &Settings, identity: &Identity) -> BTree
     contents(store.current().unwrap())
 }
 
-fn contents(manifest: &Manifest) -> BTreeMap<String, Entry> {
-    manifest.applications.iter().map(|(id, entry)| (id.to_string(), entry.clone())).collect()
+/// The name and the content of each application; folders tell of the past, too.
+fn contents(manifest: &Manifest) -> BTreeMap<String, (String, ObjectName)> {
+    manifest
+        .applications
+        .iter()
+        .map(|(id, entry)| (id.to_string(), (entry.name.clone(), entry.object.clone())))
+        .collect()
 }
 
 #[tokio::test]
@@ -184,7 +189,7 @@ async fn two_days(seed: u64) {
         plane.inspect(|state| state.model.applications.keys().cloned().collect())
     };
     let life = async {
-        let mut seen: BTreeMap<String, Entry> = BTreeMap::new();
+        let mut seen: BTreeMap<String, (String, ObjectName)> = BTreeMap::new();
         let mut failures = 0;
         for step in 0..HOURS * 12 {
             world.pass(Duration::from_secs(300)).await;
