@@ -19,7 +19,7 @@ use crate::agent::standing::Standing;
 use crate::agent::status::Status;
 use crate::agent::world::World;
 use crate::clock::Clock;
-use crate::config::{ByteSize, Settings};
+use crate::config::{ByteSize, Seconds, Settings};
 use crate::connector;
 use crate::director::FetchOptions;
 use crate::identity::{Identity, IdentityStore, Issued, PrivateKey, Record, encode_csr};
@@ -146,6 +146,8 @@ async fn two_days(seed: u64) {
     let mut settings = Settings::default();
     settings.plane.ca_bundle = Some(folder.path().join("ca.pem"));
     settings.plane.max_answer = ByteSize::new(1 << 20);
+    // These pass in real time.
+    settings.plane.stall_timeout = Seconds::new(2);
     settings.sync.page_size = crate::director::PageSize::new(5).unwrap();
     settings.paths.state = folder.path().join("state");
     std::fs::write(folder.path().join("ca.pem"), plane.server_ca_pem()).unwrap();
