@@ -11,6 +11,6 @@ pub mod standing;
 pub mod status;
 mod trust;
 
-pub use configuration::SyncOrder;
+pub use configuration::{Shelf, SyncOrder};
 pub use run::{RunError, run};
 pub use trust::{Files, Order as TrustOrder, give_up};
