@@ -18,6 +18,7 @@ pub mod disk;
 pub mod identity;
 pub mod ids;
 pub mod journal;
+pub mod kept;
 pub mod output;
 pub mod pairing;
 pub mod renewal;

@@ -13,6 +13,6 @@ mod trust;
 #[cfg(test)]
 mod world;
 
-pub use configuration::SyncOrder;
+pub use configuration::{Shelf, SyncOrder};
 pub use run::{RunError, run};
 pub use trust::{Files, Order as TrustOrder, give_up};

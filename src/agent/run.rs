@@ -1,5 +1,6 @@
 //! Puts the daemon together, and ends it.
 
+use std::cell::RefCell;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -10,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::applying;
 use super::board::Board;
-use super::configuration::{self, ConfigurationLoop, SyncOrder};
+use super::configuration::{self, ConfigurationLoop, Shelf, SyncOrder};
 use super::pulse::{self, Pulse};
 use super::standing::Standing;
 use super::status::{Area, Severity, Status};
@@ -20,6 +21,7 @@ use crate::config::{self, Settings};
 use crate::control;
 use crate::disk::{self, DiskError, LockError, StateLock};
 use crate::identity::{IdentityError, IdentityStore};
+use crate::kept::{PlaneFile, SnapshotFile};
 use crate::output::{DigestKey, DigestKeyError, OutputError, Store};
 use crate::pairing::PairingFiles;
 use crate::snapshot::brake::Consent;
@@ -86,6 +88,8 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
     let key = DigestKey::load_or_create(&paths.state.join("digest.key"))?;
     let store = Store::open(&paths.config(), key, settings.output.keep_generations.into())?;
     let control_path = paths.control();
+    let shelf = Shelf { store, kept: SnapshotFile::new(&paths.state) };
+    let plane_file = Rc::new(RefCell::new(PlaneFile::open(&paths.state)));
     let listener =
         control::bind(&control_path).map_err(|source| RunError::Control { path: control_path.clone(), source })?;
     let mut signals = Signals::new().map_err(RunError::Signals)?;
@@ -121,7 +125,8 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
             published: published_sender,
             applied,
         },
-        store,
+        shelf,
+        Rc::clone(&plane_file),
     );
     let trust = TrustLoop::new(
         trust::Surroundings {
@@ -185,6 +190,7 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
     };
     notify(&[NotifyState::Stopping, NotifyState::Status("ending")]);
     tracing::info!("runtime-agent ends on {ended_by}");
+    plane_file.borrow_mut().note();
     // A socket that nobody listens on would only confuse.
     let _ = std::fs::remove_file(&control_path);
     Ok(())

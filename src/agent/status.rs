@@ -322,7 +322,7 @@ impl Status {
                 }
                 match self.sync.last_success {
                     Some(at) => {
-                        let _ = write!(line, "; synchronised {}", clock_face(at, zone));
+                        let _ = write!(line, "; synchronised {}", clock_face(at, Timestamp::now(), zone));
                     }
                     None => line.push_str("; not synchronised yet"),
                 }
@@ -346,11 +346,17 @@ impl Status {
     }
 }
 
-/// The time of day, with the date where it is not today's business: kept simple, always both once a day has passed.
-fn clock_face(at: Timestamp, zone: &TimeZone) -> String {
-    let age = Timestamp::now().duration_since(at).as_hours();
-    let form = if (0..20).contains(&age) { "%H:%M" } else { "%F %H:%M" };
-    at.to_zoned(zone.clone()).strftime(form).to_string()
+/// The time of day; once that would be ambiguous, the date with it, and how long ago it was.
+fn clock_face(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let age = now.duration_since(at).as_hours();
+    let written = |form: &str| at.to_zoned(zone.clone()).strftime(form).to_string();
+    match age {
+        0..20 => written("%H:%M"),
+        20..48 => format!("{} ({age} hours ago)", written("%F %H:%M")),
+        48.. => format!("{} ({} days ago)", written("%F %H:%M"), age / 24),
+        // Of the future: one of the clocks was wrong.
+        _ => written("%F %H:%M"),
+    }
 }
 
 #[cfg(test)]
@@ -394,6 +400,17 @@ mod tests {
             status.headline,
             "paired with director.example.com; not synchronised yet; certificate until 2027-02-20"
         );
+    }
+
+    #[test]
+    fn what_is_old_is_said_to_be() {
+        let at: Timestamp = "2026-11-22T14:26:00Z".parse().unwrap();
+        let after = |hours: i64| clock_face(at, at + jiff::SignedDuration::from_hours(hours), &TimeZone::UTC);
+        assert_eq!(after(0), "14:26");
+        assert_eq!(after(19), "14:26");
+        assert_eq!(after(20), "2026-11-22 14:26 (20 hours ago)");
+        assert_eq!(after(75), "2026-11-22 14:26 (3 days ago)");
+        assert_eq!(after(-5), "2026-11-22 14:26");
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{complain, exit, on_runtime, order, say};
-use crate::agent::{Files, give_up};
+use crate::agent::{Files, Shelf, give_up};
 use crate::clock::{Clock as _, Wall};
 use crate::config::Settings;
 use crate::control::{Client, ControlError};
 use crate::disk::StateLock;
 use crate::identity::IdentityStore;
+use crate::kept::{PlaneFile, SnapshotFile};
 use crate::output::{DigestKey, Store};
 use crate::pairing::{PairingFiles, TokenOutcome, Verdict};
 
@@ -75,11 +76,10 @@ fn alone(settings: &Settings, files: Files) -> Result<String, String> {
 }
 
 fn empty(settings: &Settings, runtime: Option<crate::ids::RuntimeId>) -> Result<(), String> {
-    let key = DigestKey::load_or_create(&settings.paths.state.join("digest.key")).map_err(|error| error.to_string())?;
+    let state = &settings.paths.state;
+    let key = DigestKey::load_or_create(&state.join("digest.key")).map_err(|error| error.to_string())?;
     let keep = settings.output.keep_generations.into();
-    let mut store = Store::open(&settings.paths.config(), key, keep).map_err(|error| error.to_string())?;
-    match runtime.or_else(|| store.current().map(|manifest| manifest.runtime.clone())) {
-        Some(runtime) => store.empty(runtime, Wall.now()).map(drop).map_err(|error| error.to_string()),
-        None => Ok(()),
-    }
+    let store = Store::open(&settings.paths.config(), key, keep).map_err(|error| error.to_string())?;
+    Shelf { store, kept: SnapshotFile::new(state) }.empty(runtime, Wall.now())?;
+    PlaneFile::open(state).remove().map_err(|error| error.to_string())
 }

@@ -8,8 +8,8 @@ use super::paging::{Drift, Next, Walk};
 use super::wire::{self, Identified, Page, PageVariables};
 use super::{Dialect, Director, FetchError, FetchOptions, Fetched, PageSize, convert, dialect};
 use crate::ids::{ApplicationId, BundleId, RuntimeId};
-use crate::snapshot::{self, Snapshot};
-use crate::transport::{CallError, Fault};
+use crate::snapshot::{self, NAMING_LABEL, Naming, Snapshot};
+use crate::transport::{CallError, Fault, GraphqlError};
 
 /// A list that comes in pages.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +75,9 @@ pub(super) struct Reader<'a> {
     timeouts: u8,
     requests: u32,
     items: u32,
+    /// Whether the runtime's labels come with the first page.
+    asks_labels: bool,
+    naming: Naming,
 }
 
 /// How often a page is made smaller because of a timeout. A plane that is down also times out, and must not be asked
@@ -84,6 +87,10 @@ const TIMEOUTS: u8 = 2;
 /// The plane's codes for something in a request that it does not accept: NotFound, InvalidData.
 const NOT_FOUND: i64 = 20;
 const INVALID_DATA: i64 = 22;
+
+/// The plane's codes for what a caller may not do.
+const INSUFFICIENT_SCOPES: i64 = 23;
+const UNAUTHORIZED: i64 = 26;
 
 impl<'a> Reader<'a> {
     pub(super) fn new(director: &'a Director, runtime: &'a RuntimeId, options: &'a FetchOptions) -> Self {
@@ -98,6 +105,8 @@ impl<'a> Reader<'a> {
             timeouts: 0,
             requests: 0,
             items: 0,
+            asks_labels: true,
+            naming: Naming::default(),
         }
     }
 
@@ -156,7 +165,8 @@ impl<'a> Reader<'a> {
         self.confirm(list, &walk).await?;
         let repeated =
             |error: snapshot::RepeatedApplication| Stop::shifted(list, Drift::Repeated(error.0.as_str().into()));
-        Snapshot::new(self.runtime.clone(), applications).map_err(repeated)
+        let snapshot = Snapshot::new(self.runtime.clone(), applications).map_err(repeated)?;
+        Ok(snapshot.with_naming(self.naming))
     }
 
     async fn application(&mut self, mut wire: wire::Application) -> Result<snapshot::Application, Stop> {
@@ -248,7 +258,7 @@ impl<'a> Reader<'a> {
     }
 
     async fn ask<T: DeserializeOwned>(
-        &self,
+        &mut self,
         list: List<'_>,
         depth: Depth,
         after: Option<&str>,
@@ -263,8 +273,14 @@ impl<'a> Reader<'a> {
         let page = PageVariables { first, after, ids_only: depth == Depth::Ids, ..PageVariables::default() };
         match list {
             List::Applications => {
-                let variables = PageVariables { runtime: Some(self.runtime), bundles, definitions, ..page };
+                let labels = self.asks_labels && depth == Depth::Whole && after.is_none();
+                let runtime = Some(self.runtime);
+                let variables = PageVariables { runtime, bundles, definitions, labels: Some(labels), ..page };
                 let answer: wire::OfRuntime<T> = graphql.call(queries.applications, variables).await?;
+                if labels {
+                    let known = answer.runtime.and_then(|runtime| runtime.labels).unwrap_or_default();
+                    self.naming = Naming::of_label(known.get(NAMING_LABEL));
+                }
                 Ok(Some(answer.applications_for_runtime))
             }
             List::Bundles(application) => {
@@ -292,6 +308,11 @@ impl<'a> Reader<'a> {
     ) -> Result<(), Stop> {
         if dialect::is_refusal(&error.fault) {
             return Err(Stop::Dialect(error));
+        }
+        if self.asks_labels && is_about_the_labels(&error.fault) {
+            tracing::debug!("{error}; asking again without the labels of the runtime");
+            self.asks_labels = false;
+            return Ok(());
         }
         let divisor = match &error.fault {
             Fault::TooLarge(_) | Fault::Status { code: 413, .. } => 2,
@@ -327,6 +348,17 @@ impl<'a> Reader<'a> {
             None => Err(FetchError::Call(error).into()),
         }
     }
+}
+
+/// Whether nothing but the labels was refused, and for good: this runtime may not read itself. Its names are then as
+/// without a label.
+fn is_about_the_labels(fault: &Fault) -> bool {
+    let Fault::Graphql(errors) = fault else { return false };
+    let refused = |error: &GraphqlError| {
+        let place = error.path.as_ref().and_then(|path| path.first()).and_then(|name| name.as_str());
+        place == Some("runtime") && matches!(error.error_code(), Some(INSUFFICIENT_SCOPES | UNAUTHORIZED))
+    };
+    !errors.is_empty() && errors.iter().all(refused)
 }
 
 #[cfg(test)]

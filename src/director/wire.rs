@@ -131,14 +131,7 @@ pub(super) struct InstanceAuthStatus {
 }
 
 fn condition<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Condition, D::Error> {
-    let word = Box::<str>::deserialize(deserializer)?;
-    Ok(match &*word {
-        "PENDING" => Condition::Pending,
-        "SUCCEEDED" => Condition::Succeeded,
-        "FAILED" => Condition::Failed,
-        "UNUSED" => Condition::Unused,
-        _ => Condition::Other(word),
-    })
+    Ok(Box::<str>::deserialize(deserializer)?.into())
 }
 
 #[derive(Deserialize)]
@@ -211,11 +204,18 @@ macro_rules! identified {
 
 identified!(Item, Application, Bundle, ApiDefinition, EventDefinition);
 
-/// The answer that holds a page of applications.
+/// The answer that holds a page of applications, and the runtime's labels where they were asked for.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OfRuntime<T> {
     pub applications_for_runtime: Page<T>,
+    pub runtime: Option<Labels>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a Runtime")]
+pub(super) struct Labels {
+    pub labels: Option<BTreeMap<String, Value>>,
 }
 
 /// The answer that holds a page of one application's bundles; no application if it is gone.
@@ -269,6 +269,8 @@ pub(super) struct PageVariables<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub definitions: Option<u16>,
     pub ids_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<bool>,
 }
 
 #[derive(Deserialize)]

@@ -173,6 +173,15 @@ pub fn swap_link(link: &Path, target: &Path) -> Result<(), DiskError> {
     sync_folder(folder)
 }
 
+/// Gives a file another name in its folder, in the place of whatever file had that.
+///
+/// # Errors
+/// When any step fails.
+pub fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
+    fs::rename(from, to).map_err(at("rename", from))?;
+    sync_folder(parent(to))
+}
+
 /// Removes a file for good. One that is not there is no error.
 ///
 /// # Errors

@@ -38,7 +38,8 @@
 //!
 //! - `manifest.json`: `generation`, `published_at`, `runtime`, and `applications`: by id `name`, `folder`, `object`,
 //!   `bundles` (how many).
-//! - `application.json`: `id`, `name`, `provider`, `description`, `base_url`, `system_number`, `local_tenant_id`,
+//! - `application.json`: `id`, `name`, `normalized_name` (that under which the plane's other agents know it, see
+//!   [`Naming`](crate::snapshot::Naming)), `provider`, `description`, `base_url`, `system_number`, `local_tenant_id`,
 //!   `health_check_url`, `events_url`, `condition`, `system_status`, `error`, `deleted_at`, `labels`, and `bundles`: a
 //!   list of `id`, `name`, `folder`.
 //! - `bundle.json`: `id`, `name`, `description`, `request_schema`; `apis`: a list of `id`, `name`, `key`,
@@ -97,4 +98,4 @@ mod tests;
 
 pub use digest::{DigestKey, DigestKeyError};
 pub use render::RepeatedPart;
-pub use store::{OutputError, Published, Store};
+pub use store::{Draft, OutputError, Published, Store};

@@ -3,6 +3,7 @@
 //! Each has a `version`. Every key is always there, `null` where the plane says nothing; keys can be added within a
 //! version. URLs are without userinfo.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::ser::SerializeMap as _;
@@ -13,7 +14,9 @@ use super::address::without_userinfo;
 use super::manifest::{GenerationNumber, Slug};
 use super::render::ApplicationNames;
 use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
-use crate::snapshot::{ApiDefinition, Application, Bundle, Credential, EventDefinition, Specification, Version};
+use crate::snapshot::{
+    ApiDefinition, Application, Bundle, Credential, EventDefinition, Naming, Snapshot, Specification, Version,
+};
 
 /// The version of the shapes of the output files.
 pub(super) const VERSION: u32 = 1;
@@ -70,6 +73,7 @@ struct BundlePlace<'a> {
 struct ApplicationFields<'a> {
     id: &'a ApplicationId,
     name: &'a str,
+    normalized_name: Cow<'a, str>,
     provider: Option<&'a str>,
     description: Option<&'a str>,
     base_url: Option<String>,
@@ -173,11 +177,11 @@ pub(super) fn not_understood(bundle: &Bundle) -> Option<&str> {
 }
 
 impl<'a> ApplicationFile<'a> {
-    pub(super) fn new(application: &'a Application, names: &'a ApplicationNames) -> Self {
+    pub(super) fn new(application: &'a Application, naming: Naming, names: &'a ApplicationNames) -> Self {
         let place =
             |(bundle, folder): (&'a Bundle, &'a Slug)| BundlePlace { id: &bundle.id, name: &bundle.name, folder };
         let bundles = names.bundles_of(application).map(place).collect();
-        Self { version: VERSION, application: application.into(), bundles }
+        Self { version: VERSION, application: ApplicationFields::new(application, naming), bundles }
     }
 }
 
@@ -191,25 +195,25 @@ impl<'a> Catalogue<'a> {
     /// The applications come in the order of their ids, each with its folder and the names inside.
     pub(super) fn new(
         generation: GenerationNumber,
-        runtime: &'a RuntimeId,
+        snapshot: &'a Snapshot,
         applications: impl Iterator<Item = (&'a Application, &'a Slug, &'a ApplicationNames)>,
     ) -> Self {
         let applications = applications
             .map(|(application, folder, names)| CatalogueApplication {
                 folder,
-                application: application.into(),
+                application: ApplicationFields::new(application, snapshot.naming()),
                 bundles: names
                     .bundles_of(application)
                     .map(|(bundle, folder)| CatalogueBundle { folder, bundle: BundleFields::new(bundle, names) })
                     .collect(),
             })
             .collect();
-        Self { version: VERSION, generation, runtime, applications }
+        Self { version: VERSION, generation, runtime: snapshot.runtime(), applications }
     }
 }
 
-impl<'a> From<&'a Application> for ApplicationFields<'a> {
-    fn from(application: &'a Application) -> Self {
+impl<'a> ApplicationFields<'a> {
+    fn new(application: &'a Application, naming: Naming) -> Self {
         // Without `..`: whoever adds a field decides here whether everybody may read it.
         let Application {
             id,
@@ -231,6 +235,7 @@ impl<'a> From<&'a Application> for ApplicationFields<'a> {
         Self {
             id,
             name,
+            normalized_name: naming.apply(name),
             provider: provider.as_deref(),
             description: description.as_deref(),
             base_url: base_url.as_deref().map(without_userinfo),

@@ -8,7 +8,7 @@ use super::manifest::Slug;
 use super::names::assign;
 use super::public::{ApplicationFile, BundleFile};
 use crate::ids::{ApplicationId, BundleId, DefinitionId};
-use crate::snapshot::{ApiDefinition, Application, Bundle};
+use crate::snapshot::{ApiDefinition, Application, Bundle, Naming};
 
 /// The names that were given to things of one kind, and what they were made from.
 pub(super) type Given<Id> = BTreeMap<Id, (String, Slug)>;
@@ -109,9 +109,9 @@ fn given<Id: Ord + Clone + std::fmt::Display>(
 }
 
 /// The folder of an application, under the names that were given for it.
-pub(super) fn folder(application: &Application, names: &ApplicationNames) -> Folder {
+pub(super) fn folder(application: &Application, naming: Naming, names: &ApplicationNames) -> Folder {
     let mut folder = Folder::default();
-    folder.insert("application.json".to_owned(), PUBLIC, json(&ApplicationFile::new(application, names)));
+    folder.insert("application.json".to_owned(), PUBLIC, json(&ApplicationFile::new(application, naming, names)));
     for (bundle, slug) in names.bundles_of(application) {
         let (secret_json, secret_env) = credentials::files(bundle, names);
         folder.insert(format!("bundles/{slug}/bundle.json"), PUBLIC, json(&BundleFile::new(bundle, names)));

@@ -43,6 +43,13 @@ pub enum Published {
     },
 }
 
+/// What is to be published, and differs from what readers have.
+#[derive(Debug)]
+pub struct Draft {
+    names: Names,
+    applications: BTreeMap<ApplicationId, Entry>,
+}
+
 /// Why nothing was published. The generation before is in place.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -84,18 +91,36 @@ impl Store {
     /// Makes what readers see the rendering of `snapshot`. Blocks; writes nothing at all where nothing differs.
     ///
     /// # Errors
-    /// When the snapshot is inconsistent or the file system refuses. What was begun is removed again, and readers see
-    /// the generation before; only when the very last fsync fails, they see the new one, and so does
-    /// [`Store::current`].
+    /// As those of [`Store::draft`] and [`Store::put`].
     pub fn publish(&mut self, snapshot: &Snapshot, now: Timestamp) -> Result<Published, OutputError> {
-        let names = self.names.assign(snapshot.applications())?;
-        let applications = self.entries(snapshot.applications(), &names);
-        if let Some(current) = &self.current
-            && current.runtime == *snapshot.runtime()
-            && current.applications == applications
-        {
-            return Ok(Published::Unchanged);
+        match self.draft(snapshot)? {
+            Some(draft) => self.put(draft, snapshot, now),
+            None => Ok(Published::Unchanged),
         }
+    }
+
+    /// Renders `snapshot` as far as it takes to know whether readers have exactly that already: nothing, where they do.
+    /// Blocks, and writes nothing.
+    ///
+    /// # Errors
+    /// When the snapshot is inconsistent.
+    pub fn draft(&self, snapshot: &Snapshot) -> Result<Option<Draft>, RepeatedPart> {
+        let names = self.names.assign(snapshot.applications())?;
+        let applications = self.entries(snapshot, &names);
+        let unchanged = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.runtime == *snapshot.runtime() && current.applications == applications);
+        Ok((!unchanged).then_some(Draft { names, applications }))
+    }
+
+    /// Publishes `snapshot`, of which this is the draft. Blocks.
+    ///
+    /// # Errors
+    /// When the file system refuses. What was begun is removed again, and readers see the generation before; only when
+    /// the very last fsync fails, they see the new one, and so does [`Store::current`].
+    pub fn put(&mut self, draft: Draft, snapshot: &Snapshot, now: Timestamp) -> Result<Published, OutputError> {
+        let Draft { names, applications } = draft;
         let manifest = Manifest {
             version: MANIFEST_VERSION,
             generation: self.highest.map_or(GenerationNumber::FIRST, GenerationNumber::next),
@@ -136,13 +161,13 @@ impl Store {
     }
 
     /// The manifest's lines. Each application is rendered and forgotten again, so that no more than one is in memory.
-    fn entries(&self, applications: &[Application], names: &Names) -> BTreeMap<ApplicationId, Entry> {
-        named(applications, names)
+    fn entries(&self, snapshot: &Snapshot, names: &Names) -> BTreeMap<ApplicationId, Entry> {
+        named(snapshot.applications(), names)
             .map(|(application, folder, inside)| {
                 let entry = Entry {
                     name: application.name.to_string(),
                     folder: folder.clone(),
-                    object: render::folder(application, inside).name(&self.key),
+                    object: render::folder(application, snapshot.naming(), inside).name(&self.key),
                     bundles: u32::try_from(application.bundles.len()).unwrap_or(u32::MAX),
                 };
                 (application.id.clone(), entry)
@@ -159,7 +184,7 @@ impl Store {
             disk::link_unpublished(&application(staged.path(), &entry.folder), &link_to(&entry.object))?;
         }
         disk::sync_folder(&applications(staged.path()))?;
-        let catalogue = Catalogue::new(manifest.generation, snapshot.runtime(), named(snapshot.applications(), names));
+        let catalogue = Catalogue::new(manifest.generation, snapshot, named(snapshot.applications(), names));
         disk::write_unpublished(&staged.path().join("applications.json"), PUBLIC, &json(&catalogue))?;
         disk::write_unpublished(&staged.path().join("manifest.json"), PUBLIC, &json(manifest))?;
 
@@ -176,7 +201,7 @@ impl Store {
         for (application, _, inside) in named(snapshot.applications(), names) {
             let Some(entry) = manifest.applications.get(&application.id) else { continue };
             if !sound.contains(&entry.object) {
-                self.place(&render::folder(application, inside), &entry.object)?;
+                self.place(&render::folder(application, snapshot.naming(), inside), &entry.object)?;
             }
         }
         // One that an interrupted process put in place may not be durable yet.

@@ -5,6 +5,8 @@
 
 pub mod brake;
 
+mod naming;
+
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;
@@ -12,10 +14,13 @@ use serde_json::Value;
 
 use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
 
+pub use naming::{NAMING_LABEL, Naming};
+
 /// Everything that this runtime may use, at one instant.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     runtime: RuntimeId,
+    naming: Naming,
     applications: Vec<Application>,
 }
 
@@ -34,12 +39,23 @@ impl Snapshot {
         if let Some(pair) = applications.windows(2).find(|pair| pair[0].id == pair[1].id) {
             return Err(RepeatedApplication(pair[0].id.clone()));
         }
-        Ok(Self { runtime, applications })
+        Ok(Self { runtime, naming: Naming::default(), applications })
     }
 
     /// No applications at all.
     pub fn empty(runtime: RuntimeId) -> Self {
-        Self { runtime, applications: Vec::new() }
+        Self { runtime, naming: Naming::default(), applications: Vec::new() }
+    }
+
+    /// The same, where the runtime's labels say how its applications are named.
+    #[must_use]
+    pub fn with_naming(self, naming: Naming) -> Self {
+        Self { naming, ..self }
+    }
+
+    /// How the plane names the applications to this runtime.
+    pub fn naming(&self) -> Naming {
+        self.naming
     }
 
     /// The runtime that the applications were listed for.
@@ -209,6 +225,18 @@ pub enum Condition {
     Unused,
     /// A word that came after this program was written.
     Other(Box<str>),
+}
+
+impl From<Box<str>> for Condition {
+    fn from(word: Box<str>) -> Self {
+        match &*word {
+            "PENDING" => Self::Pending,
+            "SUCCEEDED" => Self::Succeeded,
+            "FAILED" => Self::Failed,
+            "UNUSED" => Self::Unused,
+            _ => Self::Other(word),
+        }
+    }
 }
 
 impl Condition {

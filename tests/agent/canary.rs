@@ -74,7 +74,8 @@ impl Search<'_> {
 /// The files that hold secrets because that is what they are for.
 fn is_for_secrets(path: &Path) -> bool {
     let ends = |name: &str| path.ends_with(name);
-    (path.starts_with("state/identity") && ends("key.pem")) || ends("credentials.json") || ends("credentials.env")
+    let of_the_agent = (path.starts_with("state/identity") && ends("key.pem")) || ends("state/snapshot.json");
+    of_the_agent || ends("credentials.json") || ends("credentials.env")
 }
 
 /// The second token, which only this file knows.

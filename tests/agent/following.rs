@@ -7,7 +7,7 @@ use runtime_agent::agent::status::Status;
 use serde_json::{Value, json};
 
 use crate::host::{Agent, names};
-use crate::scene::{Scene, is_settled};
+use crate::scene::{Scene, asked_since_the_start, is_settled};
 use crate::tree::everything;
 
 /// A hook that writes down what it was told, and when it ran.
@@ -116,7 +116,7 @@ async fn the_same_after_a_restart_is_not_written_and_not_told_again() {
     scene.paired().await.terminate().await;
     let before = scene.host.read("spool/runs");
     let agent = scene.host.start().await;
-    let polled = |status: &Status| is_settled(status) && status.sync.last_success.is_some();
+    let polled = |status: &Status| is_settled(status) && asked_since_the_start(status);
     agent.wait_for("a poll after the restart", polled).await;
     scene.plane.put_application(application("New", "canary-new"));
     agent.sync().await;

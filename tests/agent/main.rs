@@ -16,6 +16,7 @@ mod host;
 mod interruption;
 mod kills;
 mod labels;
+mod lastgood;
 mod modes;
 mod pairing;
 mod proxy;

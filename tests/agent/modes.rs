@@ -22,7 +22,7 @@ fn wanted(path: &Path, kind: &Kind) -> Option<u32> {
         Kind::File(_) | Kind::Other if secret => Some(0o600),
         Kind::File(_) | Kind::Other => Some(match name {
             "credentials.json" | "credentials.env" => 0o640,
-            "digest.key" | "lock" | "token.json" | "pairing.json" => 0o600,
+            "digest.key" | "lock" | "token.json" | "pairing.json" | "snapshot.json" | "plane.json" => 0o600,
             _ => 0o644,
         }),
     }

@@ -7,7 +7,7 @@ use runtime_agent::agent::status::State;
 use runtime_agent::pairing::Verdict;
 
 use crate::host::{Host, names, said};
-use crate::scene::{Scene, is_settled, verdict};
+use crate::scene::{Scene, asked_since_the_start, is_settled, verdict};
 use crate::tree::files;
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_plane_that_insists_on_the_tenant_is_told_it_for_good() {
     agent.wait_for("the pairing", is_settled).await;
     agent.terminate().await;
     let agent = scene.host.start().await;
-    agent.wait_for("a poll after the restart", |status| status.sync.last_success.is_some()).await;
+    agent.wait_for("a poll after the restart", asked_since_the_start).await;
     assert!(agent.renew().await.done);
     scene.plane.clear_requests();
     scene.asked("the renewed certificate to be tried", |all| all.iter().any(|request| request.is("viewer"))).await;

@@ -8,7 +8,7 @@ use runtime_agent::agent::status::{Area, Severity, State, Status};
 use runtime_agent::config::Seconds;
 
 use crate::host::{Agent, said};
-use crate::scene::{Scene, is_settled, problem};
+use crate::scene::{Scene, asked_since_the_start, is_settled, problem};
 use crate::tree::everything;
 
 /// The promise is a second; a machine that is busy with other tests may take longer.
@@ -36,7 +36,7 @@ fn published(scene: &Scene) -> Vec<(std::path::PathBuf, crate::tree::Entry)> {
 async fn goes_on(scene: &Scene, before: &[(std::path::PathBuf, crate::tree::Entry)]) {
     let asked = scene.connector_requests();
     let agent = scene.host.start().await;
-    let fresh = |status: &Status| is_settled(status) && status.sync.last_success.is_some();
+    let fresh = |status: &Status| is_settled(status) && asked_since_the_start(status);
     agent.wait_for("a poll after the restart", fresh).await;
     assert_eq!(scene.connector_requests(), asked, "the Connector is not asked");
     assert_eq!(published(scene), before, "nothing is written anew");

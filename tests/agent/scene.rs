@@ -70,8 +70,13 @@ impl Scene {
 
 /// Whether nothing is wrong or under way, and the plane was asked since the start.
 pub fn is_well(status: &Status) -> bool {
-    let asked = status.sync.last_success.is_some() && status.output.is_some();
+    let asked = asked_since_the_start(status) && status.output.is_some();
     status.state == State::Healthy && status.endeavour.is_none() && asked
+}
+
+/// Whether the plane has given an answer since this process began; older ones are remembered.
+pub fn asked_since_the_start(status: &Status) -> bool {
+    status.sync.last_success.is_some_and(|at| at >= status.agent.started_at)
 }
 
 /// Whether all is well, and the last that hooks were told of is what is current. (Hooks are told of other things, too.)

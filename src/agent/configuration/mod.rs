@@ -4,9 +4,11 @@ mod publish;
 mod removals;
 mod report;
 mod schedule;
+mod shelf;
 #[cfg(test)]
 mod simulation;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,11 +27,13 @@ use crate::config::Settings;
 use crate::director::{Dialect, Director, FetchError, FetchOptions, PageSize};
 use crate::identity::Identity;
 use crate::ids::RuntimeId;
-use crate::output::Store;
+use crate::kept::{Known, PlaneFile};
 use crate::output::manifest::GenerationNumber;
 use crate::snapshot::Snapshot;
 use crate::snapshot::brake::{Brake, Consent};
 use crate::transport::{Protocol, Retry, Source};
+
+pub use shelf::Shelf;
 
 /// The longest that one poll is believed to be at work: large landscapes take many requests.
 const LONGEST_POLL: Duration = Duration::from_secs(2 * 60 * 60);
@@ -88,7 +92,9 @@ pub struct Surroundings {
 pub struct ConfigurationLoop {
     around: Surroundings,
     /// Taken out while a blocking thread writes with it.
-    store: Option<Store>,
+    shelf: Option<Shelf>,
+    /// What is known of the plane; whoever ends the process notes the last of it.
+    plane_file: Rc<RefCell<PlaneFile>>,
     plane: Option<Plane>,
     dialect: Option<Dialect>,
     page_size: Option<PageSize>,
@@ -111,6 +117,8 @@ struct Plane {
     director: Director,
     runtime: RuntimeId,
     host: String,
+    /// The Director's address.
+    address: String,
 }
 
 /// Whether the labels are as they should be.
@@ -121,11 +129,12 @@ enum Report {
 }
 
 impl ConfigurationLoop {
-    /// The loop, over the generations that are there.
-    pub fn new(around: Surroundings, store: Store) -> Self {
+    /// The loop, over what is on disk.
+    pub fn new(around: Surroundings, shelf: Shelf, plane_file: Rc<RefCell<PlaneFile>>) -> Self {
         let this = Self {
             around,
-            store: None,
+            shelf: None,
+            plane_file,
             plane: None,
             dialect: None,
             page_size: None,
@@ -138,15 +147,18 @@ impl ConfigurationLoop {
             unwritten: None,
             report: Report::Done,
         };
-        if let Some(manifest) = store.current() {
+        if let Some(manifest) = shelf.store.current() {
             this.show(manifest);
         }
-        Self { store: Some(store), ..this }
+        let answered_at = this.plane_file.borrow().known().map(|known| known.answered_at);
+        this.around.board.update(|status| status.sync.last_success = answered_at);
+        Self { shelf: Some(shelf), ..this }
     }
 
     /// Runs until the process ends.
     pub async fn run(mut self) {
         self.connect();
+        self.restore().await;
         self.poll_now();
         loop {
             let clock = Rc::clone(&self.around.clock);
@@ -214,7 +226,11 @@ impl ConfigurationLoop {
         match link::director(&settings, &identity, Protocol::Negotiated) {
             Ok(director) => {
                 let host = identity.record.director_url.host();
-                self.plane = Some(Plane { director, runtime, host });
+                let address = identity.record.director_url.to_string();
+                let known = self.plane_file.borrow().known().filter(|known| known.is_of(&runtime, &address)).cloned();
+                self.dialect = known.as_ref().map(|known| known.dialect);
+                self.around.board.update(|status| status.sync.last_success = known.map(|known| known.answered_at));
+                self.plane = Some(Plane { director, runtime, host, address });
             }
             Err(error) => self.around.board.problem(
                 Area::Sync,
@@ -307,6 +323,12 @@ impl ConfigurationLoop {
                     "the plane answered in {} ms", clock::until(started, now).as_millis()
                 );
                 (self.dialect, self.page_size, self.failures) = (Some(fetched.dialect), Some(fetched.page_size), 0);
+                self.plane_file.borrow_mut().learn(Known {
+                    runtime: plane.runtime.clone(),
+                    director: plane.address.clone(),
+                    dialect: fetched.dialect,
+                    answered_at: now,
+                });
                 let jitter = settings.sync.jitter.get();
                 let due =
                     Due::after(now, schedule::after_success(settings.sync.interval.get(), jitter, fastrand::f64()));

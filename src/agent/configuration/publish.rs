@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::ConfigurationLoop;
+use super::shelf::{Shelf, Shelved};
+use super::{ConfigurationLoop, LONGEST_POLL};
 use crate::agent::status::{Area, OutputStatus, Severity};
 use crate::backoff::Backoff;
 use crate::clock::Due;
@@ -15,21 +16,34 @@ impl ConfigurationLoop {
     /// Publishes a snapshot on a blocking thread: the loops go on meanwhile.
     pub(super) async fn write(&mut self, snapshot: Snapshot, failures: u32) -> Result<String, String> {
         // It is out only while this function waits, and this function is not called twice at once.
-        let Some(mut store) = self.store.take() else { return Err("The last write is not done yet.".into()) };
+        let Some(mut shelf) = self.shelf.take() else { return Err("The last write is not done yet.".into()) };
         self.unwritten = None;
         let now = self.now();
         let written = tokio::task::spawn_blocking(move || {
-            let result = store.publish(&snapshot, now);
-            (store, snapshot, result)
+            let result = shelf.publish(&snapshot, now);
+            (shelf, snapshot, result)
         });
-        let (store, snapshot, result) = match written.await {
+        let (shelf, snapshot, result) = match written.await {
             Ok(done) => done,
-            // A panic in there is a defect; the store is gone with it, and only a restart brings it back.
+            // A panic in there is a defect; the shelf is gone with it, and only a restart brings it back.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         let result = match result {
-            Ok(published) => {
-                self.around.board.solved(Area::Output);
+            Ok(Shelved { published, kept }) => {
+                match kept {
+                    Ok(anew) => {
+                        self.around.board.solved(Area::Output);
+                        if anew {
+                            self.plane_file.borrow_mut().note();
+                        }
+                    }
+                    Err(error) => self.around.board.problem(
+                        Area::Output,
+                        Severity::Transient,
+                        format!("What the plane said cannot be kept for the next start: {error}."),
+                        "The files are as the plane wants them, and the agent tries again at the next poll.",
+                    ),
+                }
                 let count = snapshot.applications().len();
                 self.last_known = Some(snapshot);
                 Ok(match published {
@@ -60,11 +74,57 @@ impl ConfigurationLoop {
                 Err(what)
             }
         };
-        if let Some(manifest) = store.current() {
+        self.put_back(shelf);
+        result
+    }
+
+    /// Makes the files from what the plane last said, where they are not just that: after a loss of them, or where this
+    /// version of the program makes them otherwise. The plane is not asked.
+    pub(super) async fn restore(&mut self) {
+        let Some(mut shelf) = self.shelf.take() else { return };
+        self.around.pulse.within(LONGEST_POLL);
+        let runtime = self.around.identity.borrow().as_ref().and_then(|identity| identity.record.runtime.clone());
+        let now = self.now();
+        let restored = tokio::task::spawn_blocking(move || {
+            let result = shelf.restore(runtime.as_ref(), now);
+            (shelf, result)
+        });
+        let (shelf, result) = match restored.await {
+            Ok(done) => done,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        match result {
+            Ok(None) => {}
+            Ok(Some(restored)) => {
+                self.around.board.update(|status| {
+                    status.sync.last_success = status.sync.last_success.or(Some(restored.read_at));
+                });
+                if let Published::New { generation, changes } = &restored.published {
+                    tracing::info!(
+                        %generation,
+                        "the files were missing, damaged or of another form: they are made anew from what the plane said \
+                         on {}",
+                        restored.read_at
+                    );
+                    self.announce(*generation, changes, restored.snapshot.applications().len());
+                }
+                self.last_known = Some(restored.snapshot);
+            }
+            Err(error) => self.around.board.problem(
+                Area::Output,
+                Severity::ActionNeeded,
+                format!("The files cannot be made anew from what the plane last said: {error}."),
+                "They stay as they were, and the next poll writes them.",
+            ),
+        }
+        self.put_back(shelf);
+    }
+
+    fn put_back(&mut self, shelf: Shelf) {
+        if let Some(manifest) = shelf.store.current() {
             self.show(manifest);
         }
-        self.store = Some(store);
-        result
+        self.shelf = Some(shelf);
     }
 
     fn announce(&self, generation: GenerationNumber, changes: &Changes, count: usize) {
@@ -105,29 +165,26 @@ impl ConfigurationLoop {
         self.around.published.send_if_modified(|published| published.replace(manifest.generation) != *published);
     }
 
-    /// Publishes that nothing may be used any more, and removes everything that was published before.
+    /// Publishes that nothing may be used any more, and removes everything that was published or kept before.
     pub(super) async fn clear(&mut self, runtime: Option<RuntimeId>) -> Result<(), String> {
-        let Some(mut store) = self.store.take() else { return Err("the last write is not done yet".into()) };
+        let Some(mut shelf) = self.shelf.take() else { return Err("the last write is not done yet".into()) };
         (self.unwritten, self.last_known) = (None, None);
-        let runtime = runtime.or_else(|| store.current().map(|manifest| manifest.runtime.clone()));
-        let Some(runtime) = runtime else {
-            self.store = Some(store);
-            return Ok(());
-        };
         let now = self.now();
         let emptied = tokio::task::spawn_blocking(move || {
-            let result = store.empty(runtime, now);
-            (store, result)
+            let result = shelf.empty(runtime, now);
+            (shelf, result)
         });
-        let (store, result) = match emptied.await {
+        let (shelf, result) = match emptied.await {
             Ok(done) => done,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
-        if let Some(manifest) = store.current() {
-            self.show(manifest);
-        }
-        self.store = Some(store);
+        self.put_back(shelf);
         self.around.board.update(|status| status.sync = Default::default());
-        result.map(drop).map_err(|error| format!("the published files cannot be emptied: {error}"))
+        result?;
+        self.dialect = None;
+        self.plane_file
+            .borrow_mut()
+            .remove()
+            .map_err(|error| format!("what is known of the plane is still there: {error}"))
     }
 }

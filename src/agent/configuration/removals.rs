@@ -60,7 +60,7 @@ impl ConfigurationLoop {
 
     /// What readers have now, where it is of the same runtime.
     fn published(&self, read: &Snapshot) -> BTreeSet<ApplicationId> {
-        let current = self.store.as_ref().and_then(|store| store.current());
+        let current = self.shelf.as_ref().and_then(|shelf| shelf.store.current());
         let same = current.filter(|manifest| manifest.runtime == *read.runtime());
         same.map(|manifest| manifest.applications.keys().cloned().collect()).unwrap_or_default()
     }

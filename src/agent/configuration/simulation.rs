@@ -1,6 +1,7 @@
 //! The configuration loop against a simulated plane over real TLS, with a clock that jumps: two days of a plane that
 //! fails in every way it has, while what it lists changes all the time.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use plane::{
 };
 use tokio::sync::{mpsc, watch};
 
-use super::{ConfigurationLoop, Surroundings};
+use super::{ConfigurationLoop, Shelf, Surroundings};
 use crate::agent::board::Board;
 use crate::agent::link;
 use crate::agent::pulse::Pulse;
@@ -23,6 +24,7 @@ use crate::config::{ByteSize, Seconds, Settings};
 use crate::connector;
 use crate::director::FetchOptions;
 use crate::identity::{Identity, IdentityStore, Issued, PrivateKey, Record, encode_csr};
+use crate::kept::{PlaneFile, SnapshotFile};
 use crate::output::manifest::{Manifest, ObjectName};
 use crate::output::{DigestKey, Store};
 use crate::token::parse;
@@ -180,7 +182,8 @@ async fn two_days(seed: u64) {
             published: watch::channel(None).0,
             applied,
         },
-        store,
+        Shelf { store, kept: SnapshotFile::new(&settings.paths.state) },
+        Rc::new(RefCell::new(PlaneFile::open(&settings.paths.state))),
     );
 
     let published = || {

@@ -1,0 +1,93 @@
+//! What is on disk: the files for others, and what they are made from. Everything here blocks.
+
+use jiff::Timestamp;
+
+use crate::ids::RuntimeId;
+use crate::kept::{Kept, NotKept, SnapshotFile};
+use crate::output::{OutputError, Published, Store};
+use crate::snapshot::Snapshot;
+
+/// The files for others, and what the plane last said.
+#[derive(Debug)]
+pub struct Shelf {
+    /// The files.
+    pub store: Store,
+    /// What they are made from.
+    pub kept: SnapshotFile,
+}
+
+/// What became of a snapshot.
+#[derive(Debug)]
+pub(super) struct Shelved {
+    /// The files.
+    pub(super) published: Published,
+    /// Whether it is written for the next start, or was already.
+    pub(super) kept: Result<bool, NotKept>,
+}
+
+/// What the last start's successor found.
+#[derive(Debug)]
+pub(super) struct Restored {
+    /// When the plane said it.
+    pub(super) read_at: Timestamp,
+    /// What it said.
+    pub(super) snapshot: Snapshot,
+    /// What became of it.
+    pub(super) published: Published,
+}
+
+/// Why nothing was published.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ShelfError {
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error(transparent)]
+    Kept(NotKept),
+}
+
+impl Shelf {
+    /// Publishes and keeps a snapshot. It is kept first: what is kept must never be older than the files, for at the
+    /// next start they may be made from it.
+    pub(super) fn publish(&mut self, snapshot: &Snapshot, now: Timestamp) -> Result<Shelved, ShelfError> {
+        // One that contradicts itself is not kept.
+        let draft = self.store.draft(snapshot).map_err(OutputError::from)?;
+        let kept = match self.kept.save(snapshot, now) {
+            Err(stale @ NotKept::Stale(_)) => return Err(ShelfError::Kept(stale)),
+            kept => kept,
+        };
+        let published = match draft {
+            Some(draft) => self.store.put(draft, snapshot, now)?,
+            None => Published::Unchanged,
+        };
+        Ok(Shelved { published, kept })
+    }
+
+    /// Publishes what is kept; nothing, where nothing is, or where it belongs to another runtime than `runtime` and the
+    /// files.
+    pub(super) fn restore(
+        &mut self,
+        runtime: Option<&RuntimeId>,
+        now: Timestamp,
+    ) -> Result<Option<Restored>, ShelfError> {
+        let Some(Kept { snapshot, read_at }) = self.kept.load() else { return Ok(None) };
+        let ours = runtime.or_else(|| self.store.current().map(|manifest| &manifest.runtime));
+        if ours.is_some_and(|ours| ours != snapshot.runtime()) {
+            tracing::info!("what the plane last said is of the runtime {}, and is not used", snapshot.runtime());
+            return Ok(None);
+        }
+        let published = self.store.publish(&snapshot, now)?;
+        Ok(Some(Restored { read_at, snapshot, published }))
+    }
+
+    /// Removes what is kept, and empties the files: those of `runtime`, or of whichever they are.
+    ///
+    /// # Errors
+    /// When something is left, in a sentence without its full stop.
+    pub fn empty(&mut self, runtime: Option<RuntimeId>, now: Timestamp) -> Result<(), String> {
+        self.kept.remove().map_err(|error| format!("what the plane last said is still there: {error}"))?;
+        let runtime = runtime.or_else(|| self.store.current().map(|manifest| manifest.runtime.clone()));
+        let Some(runtime) = runtime else { return Ok(()) };
+        let emptied = self.store.empty(runtime, now);
+        emptied.map(drop).map_err(|error| format!("the published files cannot be emptied: {error}"))
+    }
+}

@@ -1,0 +1,341 @@
+//! Version 1, of 2026.
+//!
+//! The types own what they hold, and are made one application at a time, so that no more than one is in memory twice.
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
+use crate::snapshot::{self, RepeatedApplication, Snapshot};
+
+type Text = Option<Box<str>>;
+type Parameters = BTreeMap<Box<str>, Vec<Secret>>;
+
+/// What is written.
+pub(in crate::kept) struct Written<'a>(pub &'a Snapshot);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Applications<'a>(&'a [snapshot::Application]);
+        impl Serialize for Applications<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_seq(self.0.iter().map(Application::of))
+            }
+        }
+        let mut fields = serializer.serialize_struct("Snapshot", 3)?;
+        fields.serialize_field("runtime", self.0.runtime())?;
+        fields.serialize_field("naming", &Naming::of(&self.0.naming()))?;
+        fields.serialize_field("applications", &Applications(self.0.applications()))?;
+        fields.end()
+    }
+}
+
+/// What is read.
+#[derive(Deserialize)]
+pub(in crate::kept) struct Read {
+    runtime: RuntimeId,
+    naming: Naming,
+    applications: Vec<Application>,
+}
+
+impl TryFrom<Read> for Snapshot {
+    type Error = RepeatedApplication;
+
+    fn try_from(read: Read) -> Result<Self, RepeatedApplication> {
+        Ok(Self::new(read.runtime, read.applications.value())?.with_naming(read.naming.value()))
+    }
+}
+
+/// A text that is shown to nobody but the file.
+struct Secret(SecretString);
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose_secret())
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        SecretString::deserialize(deserializer).map(Self)
+    }
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Naming {
+    Normalise,
+    AsGiven,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Application {
+    id: ApplicationId,
+    name: Box<str>,
+    provider: Text,
+    description: Text,
+    base_url: Text,
+    system_number: Text,
+    local_tenant_id: Text,
+    health_check_url: Text,
+    labels: BTreeMap<Box<str>, Value>,
+    condition: Text,
+    events_url: Text,
+    system_status: Text,
+    error: Text,
+    deleted_at: Text,
+    bundles: Vec<Bundle>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Bundle {
+    id: BundleId,
+    name: Box<str>,
+    description: Text,
+    request_schema: Text,
+    apis: Vec<ApiDefinition>,
+    events: Vec<EventDefinition>,
+    default_auth: Option<Auth>,
+    instance_auths: Vec<InstanceAuth>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ApiDefinition {
+    id: DefinitionId,
+    name: Box<str>,
+    description: Text,
+    target_url: Box<str>,
+    group: Text,
+    version: Option<Version>,
+    specification: Option<Specification>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EventDefinition {
+    id: DefinitionId,
+    name: Box<str>,
+    description: Text,
+    group: Text,
+    version: Option<Version>,
+    specification: Option<Specification>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Version {
+    value: Box<str>,
+    deprecated: Option<bool>,
+    deprecated_since: Text,
+    for_removal: Option<bool>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Specification {
+    kind: Box<str>,
+    format: Box<str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct InstanceAuth {
+    id: InstanceAuthId,
+    condition: Condition,
+    message: Text,
+    context: Text,
+    auth: Option<Auth>,
+}
+
+/// The plane's word.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Condition(Box<str>);
+
+#[derive(Serialize, Deserialize)]
+struct Auth {
+    credential: Credential,
+    headers: Parameters,
+    query_parameters: Parameters,
+    csrf: Option<Csrf>,
+    certificate_common_name: Text,
+    access_strategy: Text,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Csrf {
+    token_url: Box<str>,
+    credential: Credential,
+    headers: Parameters,
+    query_parameters: Parameters,
+}
+
+/// Tagged from outside: other tags would make serde buffer the values, and the buffer is not wiped.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Credential {
+    None,
+    Basic { username: Box<str>, password: Secret },
+    Oauth { client_id: Box<str>, client_secret: Secret, url: Box<str> },
+    CertificateOauth { client_id: Box<str>, certificate: Secret, url: Box<str> },
+    Unknown(Box<str>),
+}
+
+/// A type of this form, and that of the program for the same.
+trait Form: Sized {
+    /// The program's type.
+    type Value;
+    /// As it is written.
+    fn of(value: &Self::Value) -> Self;
+    /// As the program works with it.
+    fn value(self) -> Self::Value;
+}
+
+/// What is written as it is.
+macro_rules! plain {
+    ($($kind:ty),+) => {$(
+        impl Form for $kind {
+            type Value = Self;
+            fn of(value: &Self) -> Self {
+                value.clone()
+            }
+            fn value(self) -> Self {
+                self
+            }
+        }
+    )+};
+}
+
+plain!(Box<str>, bool, Value, ApplicationId, BundleId, DefinitionId, InstanceAuthId);
+
+/// What has the same fields in the program. Whoever adds a field there is told by the compiler that it is lost here.
+macro_rules! alike {
+    ($($kind:ident { $($field:ident),+ })+) => {$(
+        impl Form for $kind {
+            type Value = snapshot::$kind;
+            fn of(value: &snapshot::$kind) -> Self {
+                let snapshot::$kind { $($field),+ } = value;
+                Self { $($field: Form::of($field)),+ }
+            }
+            fn value(self) -> snapshot::$kind {
+                let Self { $($field),+ } = self;
+                snapshot::$kind { $($field: $field.value()),+ }
+            }
+        }
+    )+};
+}
+
+alike! {
+    Application {
+        id, name, provider, description, base_url, system_number, local_tenant_id, health_check_url, labels, condition,
+        events_url, system_status, error, deleted_at, bundles
+    }
+    Bundle { id, name, description, request_schema, apis, events, default_auth, instance_auths }
+    ApiDefinition { id, name, description, target_url, group, version, specification }
+    EventDefinition { id, name, description, group, version, specification }
+    Version { value, deprecated, deprecated_since, for_removal }
+    Specification { kind, format }
+    InstanceAuth { id, condition, message, context, auth }
+    Auth { credential, headers, query_parameters, csrf, certificate_common_name, access_strategy }
+    Csrf { token_url, credential, headers, query_parameters }
+}
+
+impl<F: Form> Form for Option<F> {
+    type Value = Option<F::Value>;
+    fn of(value: &Option<F::Value>) -> Self {
+        value.as_ref().map(F::of)
+    }
+    fn value(self) -> Option<F::Value> {
+        self.map(F::value)
+    }
+}
+
+impl<F: Form> Form for Vec<F> {
+    type Value = Vec<F::Value>;
+    fn of(value: &Vec<F::Value>) -> Self {
+        value.iter().map(F::of).collect()
+    }
+    fn value(self) -> Vec<F::Value> {
+        self.into_iter().map(F::value).collect()
+    }
+}
+
+impl<F: Form> Form for BTreeMap<Box<str>, F> {
+    type Value = BTreeMap<Box<str>, F::Value>;
+    fn of(value: &BTreeMap<Box<str>, F::Value>) -> Self {
+        value.iter().map(|(name, value)| (name.clone(), F::of(value))).collect()
+    }
+    fn value(self) -> BTreeMap<Box<str>, F::Value> {
+        self.into_iter().map(|(name, value)| (name, value.value())).collect()
+    }
+}
+
+impl Form for Secret {
+    type Value = SecretString;
+    fn of(value: &SecretString) -> Self {
+        Self(value.clone())
+    }
+    fn value(self) -> SecretString {
+        self.0
+    }
+}
+
+impl Form for Naming {
+    type Value = snapshot::Naming;
+    fn of(value: &snapshot::Naming) -> Self {
+        match value {
+            snapshot::Naming::Normalise => Self::Normalise,
+            snapshot::Naming::AsGiven => Self::AsGiven,
+        }
+    }
+    fn value(self) -> snapshot::Naming {
+        match self {
+            Self::Normalise => snapshot::Naming::Normalise,
+            Self::AsGiven => snapshot::Naming::AsGiven,
+        }
+    }
+}
+
+impl Form for Condition {
+    type Value = snapshot::Condition;
+    fn of(value: &snapshot::Condition) -> Self {
+        Self(value.as_str().into())
+    }
+    fn value(self) -> snapshot::Condition {
+        self.0.into()
+    }
+}
+
+impl Form for Credential {
+    type Value = snapshot::Credential;
+    fn of(value: &snapshot::Credential) -> Self {
+        match value {
+            snapshot::Credential::None => Self::None,
+            snapshot::Credential::Basic { username, password } => {
+                Self::Basic { username: username.clone(), password: Secret::of(password) }
+            }
+            snapshot::Credential::OAuth { client_id, client_secret, url } => {
+                Self::Oauth { client_id: client_id.clone(), client_secret: Secret::of(client_secret), url: url.clone() }
+            }
+            snapshot::Credential::CertificateOAuth { client_id, certificate, url } => Self::CertificateOauth {
+                client_id: client_id.clone(),
+                certificate: Secret::of(certificate),
+                url: url.clone(),
+            },
+            snapshot::Credential::Unknown(name) => Self::Unknown(name.clone()),
+        }
+    }
+    fn value(self) -> snapshot::Credential {
+        match self {
+            Self::None => snapshot::Credential::None,
+            Self::Basic { username, password } => snapshot::Credential::Basic { username, password: password.value() },
+            Self::Oauth { client_id, client_secret, url } => {
+                snapshot::Credential::OAuth { client_id, client_secret: client_secret.value(), url }
+            }
+            Self::CertificateOauth { client_id, certificate, url } => {
+                snapshot::Credential::CertificateOAuth { client_id, certificate: certificate.value(), url }
+            }
+            Self::Unknown(name) => snapshot::Credential::Unknown(name),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What the plane last said serves a host that starts without it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use plane::{Dialect, Endpoint, Fault, Options, Request};
+use runtime_agent::agent::status::{Area, Status};
+
+use crate::following::application;
+use crate::host::{Host, said};
+use crate::scene::{Scene, asked_since_the_start, carried_out, is_settled, problem};
+use crate::tree::files;
+
+const KEPT: &str = "state/snapshot.json";
+
+fn refuses() -> Fault {
+    Fault { endpoint: None, ..Fault::default() }.refuse()
+}
+
+/// What readers see, without the number of the generation, which can be another.
+fn seen(host: &Host) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = files(&host.path("state/config/current"));
+    for generated in ["manifest.json", "applications.json"] {
+        all.remove(&PathBuf::from(generated)).unwrap();
+    }
+    all.into_iter().collect()
+}
+
+/// Waits until a poll has failed since the start.
+fn is_cut_off(status: &Status) -> bool {
+    status.sync.failures > 0 && !problem(status, Area::Sync).is_empty()
+}
+
+#[tokio::test]
+async fn a_lost_folder_is_back_at_a_start_without_the_plane() {
+    let scene = Scene::new().await;
+    scene.paired().await.terminate().await;
+    let before = seen(&scene.host);
+    scene.plane.fault(refuses());
+    for lost in ["state/config", "state/config/current/manifest.json", "state/config/objects"] {
+        let path = scene.host.path(lost);
+        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.unwrap();
+        let agent = scene.host.start().await;
+        let status = agent.wait_for("a poll that failed", is_cut_off).await;
+        assert_eq!(status.output.unwrap().applications, 3, "{lost}");
+        assert_eq!(seen(&scene.host), before, "{lost}");
+        assert!(!asked_since_the_start(&agent.status().await));
+        agent.terminate().await;
+    }
+    assert!(scene.host.log().contains("they are made anew from what the plane said on 20"));
+}
+
+#[tokio::test]
+async fn a_start_without_the_plane_says_how_old_the_files_are() {
+    let scene = Scene::new().await;
+    scene.paired().await.terminate().await;
+    let text = scene.host.read("state/plane.json");
+    let (before, rest) = text.split_once("\"answered_at\":\"").unwrap();
+    let (_, after) = rest.split_once('"').unwrap();
+    let three_days_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(74);
+    fs::write(scene.host.path("state/plane.json"), format!("{before}\"answered_at\":\"{three_days_ago}\"{after}"))
+        .unwrap();
+    scene.plane.fault(refuses());
+    let agent = scene.host.start().await;
+    let status = agent.wait_for("a poll that failed", is_cut_off).await;
+    assert_eq!(status.sync.last_success, Some(three_days_ago));
+    let headline = "(3 days ago); certificate until";
+    assert!(status.headline.contains(headline), "{}", status.headline);
+    assert!(agent.told().contains(headline), "{}", agent.told());
+    let page = said(&scene.host.run(&["status"], "").await);
+    assert!(page.lines().any(|line| line.contains("synchronised") && line.ends_with("(3 days ago)")), "{page}");
+    // Without that file, what was read first is known at least.
+    agent.terminate().await;
+    fs::remove_file(scene.host.path("state/plane.json")).unwrap();
+    let agent = scene.host.start().await;
+    let status = agent.wait_for("a poll that failed", is_cut_off).await;
+    assert!(status.sync.last_success.unwrap() > three_days_ago && !asked_since_the_start(&status));
+}
+
+#[tokio::test]
+async fn a_clean_end_notes_when_the_plane_last_answered() {
+    let scene = Scene::new().await;
+    let agent = scene.paired().await;
+    agent.sync().await;
+    let last = agent.status().await.sync.last_success.unwrap();
+    agent.terminate().await;
+    assert!(scene.host.read("state/plane.json").contains(&last.to_string()));
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_put_aside_and_fetched_anew() {
+    let scene = Scene::new().await;
+    scene.paired().await.terminate().await;
+    let (kept, before) = (scene.host.read(KEPT), seen(&scene.host));
+    let damaged = kept.replacen("canary", "kanari", 1);
+    assert_ne!(damaged, kept);
+    fs::write(scene.host.path(KEPT), &damaged).unwrap();
+    let agent = scene.host.start().await;
+    let fresh = |status: &Status| is_settled(status) && asked_since_the_start(status);
+    let status = agent.wait_for("a poll", fresh).await;
+    agent.sync().await;
+    assert_eq!(status.output.unwrap().generation.0.get(), 1, "the files are as they were");
+    assert_eq!(seen(&scene.host), before);
+    assert_eq!(scene.host.read("state/snapshot.json.damaged"), damaged);
+    let again = scene.host.read(KEPT);
+    assert_eq!(again.split_once('\n').unwrap().1, kept.split_once('\n').unwrap().1);
+    assert!(scene.host.log().contains("its checksum is not that of its content. It is put aside as"));
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_runtime_is_not_served() {
+    let scene = Scene::new().await;
+    scene.paired().await.terminate().await;
+    let kept = fs::read(scene.host.path(KEPT)).unwrap();
+    // Another runtime, which may use other things, on the same host.
+    let other = scene.plane.register_runtime("other");
+    let agent = scene.host.start().await;
+    scene.host.drop_token(&scene.plane.mint_token(&other, plane::TokenForm::Json));
+    let is_other = |status: &Status| {
+        let runtime = status.identity.as_ref().and_then(|identity| identity.runtime.as_ref());
+        is_settled(status) && runtime.is_some_and(|runtime| runtime.as_str() == other)
+    };
+    agent.wait_for("the other pairing", is_other).await;
+    agent.sync().await;
+    agent.terminate().await;
+    scene.plane.fault(refuses());
+    fs::write(scene.host.path(KEPT), kept).unwrap();
+    fs::remove_dir_all(scene.host.path("state/config")).unwrap();
+    let agent = scene.host.start().await;
+    let status = agent.wait_for("a poll that failed", is_cut_off).await;
+    assert!(status.output.is_none());
+    assert!(scene.host.log().contains("and is not used"));
+}
+
+#[tokio::test]
+async fn unpairing_removes_what_the_plane_said_unless_the_files_are_kept() {
+    for (arguments, stays) in [(&["unpair"][..], false), (&["unpair", "--keep-config"], true)] {
+        for running in [true, false] {
+            let scene = Scene::new().await;
+            let mut agent = Some(scene.paired().await);
+            if !running {
+                agent.take().unwrap().terminate().await;
+            }
+            assert!(scene.host.path(KEPT).exists() && scene.host.path("state/plane.json").exists());
+            fs::write(scene.host.path("state/snapshot.json.damaged"), "x").unwrap();
+            let output = scene.host.run(arguments, "").await;
+            assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+            for name in ["snapshot.json", "plane.json", "snapshot.json.damaged"] {
+                let path = scene.host.path("state").join(name);
+                assert_eq!(path.exists(), stays, "{name} after {arguments:?}, running: {running}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_written_is_told_and_does_not_hold_up_the_files() {
+    let scene = Scene::new().await;
+    let agent = scene.paired().await;
+    // A folder cannot be replaced by a file, whoever tries.
+    let path = scene.host.path(KEPT);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    scene.plane.put_application(application("New", "canary-new"));
+    // Nor can it be removed as a file: then the files wait, for at the next start they might be made from it.
+    let answer = agent.sync().await;
+    assert!(!answer.done && answer.message.contains("snapshot.json"), "{}", answer.message);
+    fs::remove_dir(&path).unwrap();
+    assert!(agent.sync().await.message.starts_with("Generation 2: 4 applications"));
+    agent.wait_for("all to be well", is_settled).await;
+    assert!(path.is_file());
+}
+
+/// How many requests were refused because of their words.
+fn refused(requests: &[Request]) -> usize {
+    requests.iter().filter(|request| request.endpoint == Endpoint::Director && request.status == Some(422)).count()
+}
+
+#[tokio::test]
+async fn the_dialect_is_found_out_once_and_anew_when_the_plane_changes() {
+    let options = Options { dialect: Dialect::Package, ..Options::default() };
+    let scene = Scene::with(options, |_| {}).await;
+    let agent = scene.paired().await;
+    assert_eq!(refused(&scene.plane.requests()), 1, "the plane is asked in the newer words first");
+    agent.kill().await;
+    scene.plane.clear_requests();
+    let agent = scene.host.start().await;
+    agent.wait_for("a poll", |status| is_settled(status) && asked_since_the_start(status)).await;
+    assert_eq!(refused(&scene.plane.requests()), 0, "after a restart no request is made in vain");
+    assert_eq!(carried_out(&scene.plane.requests(), "applicationsForRuntime"), 1);
+
+    scene.plane.set_dialect(Dialect::Bundle);
+    scene.plane.clear_requests();
+    assert!(agent.sync().await.done);
+    assert_eq!(refused(&scene.plane.requests()), 1);
+    assert!(agent.sync().await.done);
+    assert_eq!(refused(&scene.plane.requests()), 1);
+    agent.kill().await;
+    scene.plane.clear_requests();
+    let agent = scene.host.start().await;
+    agent.wait_for("a poll", |status| is_settled(status) && asked_since_the_start(status)).await;
+    assert_eq!(refused(&scene.plane.requests()), 0, "the change is remembered");
+}
