@@ -16,6 +16,10 @@ fn is_unpaired(status: &Status) -> bool {
     status.state == State::Unpaired && status.standing == Standing::Unpaired && status.problems.is_empty()
 }
 
+fn applications(status: &Status) -> usize {
+    status.output.as_ref().map_or(0, |output| output.applications)
+}
+
 /// What must be gone, whatever was kept.
 fn nothing_secret_is_left(scene: &Scene) {
     assert_eq!(names(&scene.host.path("state/identity")), Vec::<String>::new());
@@ -63,8 +67,8 @@ async fn unpairing_revokes_the_certificate_and_empties_the_files_in_the_usual_wa
     assert!(!agent.sync().await.done);
     assert_eq!(scene.plane.requests().len(), asked);
     scene.host.drop_token(&scene.mint());
-    let again = agent.wait_for("the pairing", is_settled).await;
-    assert_eq!(again.output.unwrap().applications, 3);
+    let again = agent.wait_for("the applications", |status| is_settled(status) && applications(status) == 3).await;
+    assert_eq!(again.standing, Standing::Valid);
 }
 
 #[tokio::test]
