@@ -21,6 +21,7 @@ pub mod journal;
 pub mod output;
 pub mod pairing;
 pub mod renewal;
+pub mod seclusion;
 pub mod snapshot;
 pub mod token;
 pub mod transport;
