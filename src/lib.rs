@@ -22,6 +22,7 @@ pub mod kept;
 pub mod output;
 pub mod pairing;
 pub mod renewal;
+pub mod seclusion;
 pub mod snapshot;
 pub mod token;
 pub mod transport;

@@ -24,6 +24,7 @@ use crate::identity::{IdentityError, IdentityStore};
 use crate::kept::{PlaneFile, SnapshotFile};
 use crate::output::{DigestKey, DigestKeyError, OutputError, Store};
 use crate::pairing::PairingFiles;
+use crate::seclusion::seclude;
 use crate::snapshot::brake::Consent;
 use crate::token::Inbox;
 
@@ -241,13 +242,8 @@ impl Signals {
     }
 }
 
-/// Key and tokens are in this memory: it is not dumped, and no other process of this user may look into it.
 fn harden() {
-    let dumpable = nix::sys::prctl::set_dumpable(false);
-    let limit = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
-    for failed in [dumpable.err(), limit.err()].into_iter().flatten() {
-        tracing::warn!("core dumps cannot be turned off: {failed}");
-    }
+    seclude();
     // Modes are set exactly where they matter; this is for folders, and for sockets before they get theirs.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
 }

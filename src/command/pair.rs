@@ -16,9 +16,11 @@ use crate::config::Paths;
 use crate::control::{Client, ControlError};
 use crate::disk::{self, Owner};
 use crate::pairing::Verdict;
+use crate::seclusion::seclude;
 use crate::token::{self, MAX_TOKEN_FILE};
 
 pub(super) fn execute(paths: &Paths, file: &Path, limit: Duration) -> ExitCode {
+    seclude();
     let began = Timestamp::now();
     match place(paths, file) {
         Ok(fingerprint) => match on_runtime(tokio_limit(limit, wait(paths, &fingerprint, began))) {

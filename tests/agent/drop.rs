@@ -55,7 +55,7 @@ async fn without_inotify_tokens_are_noticed_all_the_same_and_a_warning_is_given_
 }
 
 /// Makes everything on a host somebody else's.
-fn give_away(path: &Path, user: u32) {
+pub fn give_away(path: &Path, user: u32) {
     chown(path, Some(user), Some(user)).unwrap();
     if path.is_dir() && !path.is_symlink() {
         for entry in fs::read_dir(path).unwrap() {

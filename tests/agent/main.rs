@@ -25,6 +25,7 @@ mod removals;
 mod renewal;
 mod restart;
 mod scene;
+mod secrecy;
 mod strangers;
 mod tree;
 mod unpairing;
