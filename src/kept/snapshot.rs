@@ -154,21 +154,20 @@ impl SnapshotFile {
         }
         self.known = None;
         let (sha256, length) = measure(snapshot, read_at);
-        if let Err(error) =
-            self.write(snapshot, Header { version: form::NEWEST, read_at, sha256: sha256.clone() }, length)
-        {
+        let header = Header { version: form::NEWEST, read_at, sha256 };
+        if let Err(error) = self.write(snapshot, &header, length) {
             return Err(match disk::remove(&self.path) {
                 Ok(()) => NotKept::Unwritten(error),
                 Err(_) => NotKept::Stale(error),
             });
         }
-        self.known = Some((read_at, sha256));
+        self.known = Some((read_at, header.sha256));
         Ok(true)
     }
 
-    fn write(&self, snapshot: &Snapshot, header: Header, length: usize) -> Result<(), DiskError> {
+    fn write(&self, snapshot: &Snapshot, header: &Header, length: usize) -> Result<(), DiskError> {
         let failed = |source| DiskError::new("write", &self.path, source);
-        let mut line = serde_json::to_vec(&header).map_err(|error| failed(error.into()))?;
+        let mut line = serde_json::to_vec(header).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
         if (line.len() + length) as u64 > LARGEST {
             return Err(failed(io::ErrorKind::FileTooLarge.into()));

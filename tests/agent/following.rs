@@ -150,3 +150,30 @@ async fn old_generations_go_and_the_newest_are_kept() {
     }
     assert_eq!(names(&scene.host.path("state/config")), ["0003", "0004", "current", "objects"]);
 }
+
+#[tokio::test]
+async fn applications_carry_the_names_under_which_the_planes_other_agents_know_them() {
+    let scene = Scene::new().await;
+    scene.plane.edit(|model| model.applications.clear());
+    scene.plane.put_application(application("SAP Commerce (EU-10)", "canary-1"));
+    let agent = scene.paired().await;
+    let current = scene.host.path("state/config/current");
+    let read = |file: &str| -> Value { serde_json::from_slice(&fs::read(current.join(file)).unwrap()).unwrap() };
+    let given = || {
+        let one = read("applications/sap-commerce-eu-10/application.json")["normalized_name"].clone();
+        assert_eq!(read("applications.json")["applications"][0]["normalized_name"], one);
+        one
+    };
+    assert_eq!(given(), json!("SAP Commerce (EU-10)"), "the label says that the plane normalises by itself");
+    scene.plane.set_runtime_label(&scene.runtime, "isNormalized", json!("false")).unwrap();
+    assert!(agent.sync().await.message.starts_with("Generation 2: "));
+    assert_eq!(given(), json!("mp-sap-commerce-eu-10"));
+    // Without the plane, they are made by the same rule.
+    settled(&agent, 2).await;
+    agent.terminate().await;
+    scene.plane.fault(plane::Fault { endpoint: None, ..plane::Fault::default() }.refuse());
+    fs::remove_dir_all(scene.host.path("state/config")).unwrap();
+    let agent = scene.host.start().await;
+    agent.wait_for("the files", |status| status.output.is_some()).await;
+    assert_eq!(given(), json!("mp-sap-commerce-eu-10"));
+}

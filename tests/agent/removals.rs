@@ -74,3 +74,18 @@ async fn a_person_who_knows_better_is_believed_at_once() {
     assert_eq!(folders(&scene), Vec::<String>::new());
     assert_eq!(agent.status().await.state, State::Healthy);
 }
+
+#[tokio::test]
+async fn what_is_held_back_after_a_restart_is_known_from_before() {
+    let scene = scene(3600).await;
+    scene.paired().await.terminate().await;
+    let before = folders(&scene);
+    let new = scene.plane.put_application(application("Brand New", "canary-secret"));
+    scene.plane.set_formation(&scene.runtime, Some(BTreeSet::from([new]))).unwrap();
+    let agent = scene.host.start().await;
+    agent.wait_for("the doubt", |status| !problem(status, Area::Removals).is_empty()).await;
+    let added = |status: &Status| status.output.as_ref().is_some_and(|it| it.applications == APPLICATIONS + 1);
+    agent.wait_for("what is new", added).await;
+    let after = folders(&scene);
+    assert!(before.iter().all(|folder| after.contains(folder)) && after.contains(&"brand-new".to_owned()));
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 use paired::{LIMITS, Paired};
 use plane::{Endpoint, Fault, Generate, ListChange, Options, RetryAfter, model};
 use runtime_agent::director::{Dialect, FetchError, FetchOptions, Fetched, PageSize, ViewerKind};
-use runtime_agent::snapshot::{Condition, Credential, Snapshot};
+use runtime_agent::snapshot::{Condition, Credential, Naming, Snapshot};
 use runtime_agent::transport::{self, Limits, Retry, Source};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -104,6 +104,41 @@ async fn every_query_fits_the_schema_of_its_dialect_and_nothing_is_lost_between_
         }
         assert!(asked.iter().all(|request| request.request_id.is_some() && request.errors.is_empty()));
     }
+}
+
+#[tokio::test]
+async fn the_runtimes_labels_come_with_the_applications_and_tell_how_these_are_named() {
+    for dialect in [plane::Dialect::Bundle, plane::Dialect::Package] {
+        let paired = Paired::with(Options { dialect, ..Options::default() }).await;
+        paired.plane.generate(PLENTY());
+        let runtime = paired.runtime.as_str();
+        for (label, naming) in [
+            (json!("true"), Naming::AsGiven),
+            (json!(true), Naming::AsGiven),
+            (json!("false"), Naming::Normalise),
+            (json!(false), Naming::Normalise),
+            (json!(null), Naming::Normalise),
+        ] {
+            paired.plane.set_runtime_label(runtime, "isNormalized", label.clone()).unwrap();
+            let fetched = fetch(&paired, &pages_of(2)).await.unwrap();
+            assert_eq!(fetched.snapshot.naming(), naming, "{label}");
+            assert_eq!(ids_of(&fetched.snapshot), ids_at(&paired));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_runtime_that_may_not_read_itself_gets_its_applications_all_the_same() {
+    let paired = Paired::new().await;
+    paired.plane.generate(PLENTY());
+    let runtime = paired.runtime.as_str();
+    let scopes: Vec<String> =
+        paired.plane.inspect(|state| state.model.runtimes[runtime].scopes.iter().cloned().collect());
+    let without: Vec<&str> = scopes.iter().map(String::as_str).filter(|scope| *scope != "runtime:read").collect();
+    paired.plane.set_scopes(runtime, &without).unwrap();
+    let fetched = fetch(&paired, &FetchOptions::default()).await.unwrap();
+    assert_eq!((fetched.requests, fetched.snapshot.naming()), (2, Naming::Normalise));
+    assert_eq!(ids_of(&fetched.snapshot), ids_at(&paired));
 }
 
 #[tokio::test]

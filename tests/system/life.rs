@@ -212,7 +212,7 @@ fn assert_no_secret_shows(world: &World, host: &Host) {
              cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' '\\n'
              cat /var/log/hook-input
              find /var/lib/runtime-agent /var/lib/runtime-agent-apply /run/runtime-agent /etc/runtime-agent \\
-                 -type f ! -name key.pem ! -name 'credentials.*' ! -name digest.key -exec cat {} +")
+                 -type f ! -name key.pem ! -name 'credentials.*' ! -name digest.key ! -name snapshot.json -exec cat {} +")
         .ok();
     assert!(
         outputs.contains("applications.json") || outputs.len() > 10_000,
