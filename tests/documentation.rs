@@ -20,12 +20,13 @@ static MANUAL: LazyLock<TempDir> = LazyLock::new(manual);
 const PAGES: [&str; 4] = ["runtime-agent.8", "runtime-agent.toml.5", "runtime-agent-files.7", "runtime-agent-hooks.7"];
 
 /// Keys that have no default, and so are not in a table of the defaults, with a value that they can have.
-const OPTIONAL: [(&str, &str); 5] = [
+const OPTIONAL: [(&str, &str); 6] = [
     ("plane.connector_url", "\"https://connector.example.com\""),
     ("plane.ca_bundle", "\"/ca.pem\""),
     ("renewal.before", "\"30days\""),
     ("report.events_url", "\"https://events.example.com\""),
     ("report.console_url", "\"https://console.example.com\""),
+    ("report.labels", "{ site = \"fra-1\" }"),
 ];
 
 fn manual() -> TempDir {

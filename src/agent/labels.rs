@@ -4,33 +4,24 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::config::Report;
+use crate::config::{CONSOLE_LABEL, EVENTS_LABEL, Report};
 use crate::director::Director;
 use crate::ids::RuntimeId;
 use crate::transport::CallError;
 
-/// The label for `report.events_url`.
-const EVENTS: &str = "runtime_eventServiceUrl";
-/// The label for `report.console_url`.
-const CONSOLE: &str = "runtime_consoleUrl";
-
 /// The labels that the configuration asks for.
-pub fn wanted(report: &Report) -> BTreeMap<&'static str, String> {
-    [(EVENTS, &report.events_url), (CONSOLE, &report.console_url)]
-        .into_iter()
-        .filter_map(|(label, url)| Some((label, url.as_ref()?.to_string())))
-        .collect()
+pub fn wanted(report: &Report) -> BTreeMap<&str, String> {
+    let urls = [(EVENTS_LABEL, &report.events_url), (CONSOLE_LABEL, &report.console_url)];
+    let urls = urls.into_iter().filter_map(|(label, url)| Some((label, url.as_ref()?.to_string())));
+    let further = report.labels.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    urls.chain(further).collect()
 }
 
 /// Sets the labels that differ from what the plane has; asks for nothing where nothing is wanted.
 ///
 /// # Errors
 /// When the plane gives no usable answer; some labels may be set then.
-pub async fn set(
-    director: &Director,
-    runtime: &RuntimeId,
-    wanted: &BTreeMap<&'static str, String>,
-) -> Result<(), CallError> {
+pub async fn set(director: &Director, runtime: &RuntimeId, wanted: &BTreeMap<&str, String>) -> Result<(), CallError> {
     if wanted.is_empty() {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::settings::{Paths, Settings};
+use super::settings::{CONSOLE_LABEL, EVENTS_LABEL, Paths, Settings};
 
 /// Where the configuration is read from, when nothing else is said.
 pub const DEFAULT_PATH: &str = "/etc/runtime-agent/agent.toml";
@@ -137,6 +137,14 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
     if let Some(bundle) = settings.plane.ca_bundle.as_ref().filter(|bundle| !bundle.is_absolute()) {
         return contradiction(format!("plane.ca_bundle = {bundle:?} must be an absolute path"));
     }
+    let report = &settings.report;
+    for (label, key, url) in
+        [(EVENTS_LABEL, "events_url", &report.events_url), (CONSOLE_LABEL, "console_url", &report.console_url)]
+    {
+        if url.is_some() && report.labels.keys().any(|name| name.as_str() == label) {
+            return contradiction(format!("the label {label} is given twice, by report.{key} and in report.labels"));
+        }
+    }
     if settings.sync.jitter.get() > 0.5 {
         return contradiction(format!("sync.jitter = {} must be from 0.0 to 0.5", settings.sync.jitter.get()));
     }
@@ -236,6 +244,16 @@ mod tests {
         assert!(text.contains("renewal.after = 0.97 must be from"), "{text}");
         let text = refusal("[renewal]\njitter = 0.4\n");
         assert!(text.contains("half of renewal.after"), "{text}");
+    }
+
+    #[test]
+    fn a_label_has_a_name_that_planes_take_and_one_value() {
+        let settings = parse("[report.labels]\nsite_2 = \"fra\"\n", Path::new("x")).unwrap();
+        assert_eq!(settings.report.labels.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["site_2"]);
+        let text = refusal("[report.labels]\n\"a-b\" = \"x\"\n");
+        assert!(text.contains("line 2") && text.contains("letters, digits and underscores"), "{text}");
+        let twice = "[report]\nevents_url = \"https://e.example.com\"\nlabels = { runtime_eventServiceUrl = \"x\" }\n";
+        assert!(refusal(twice).contains("given twice"), "{}", refusal(twice));
     }
 
     #[test]

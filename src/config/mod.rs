@@ -11,6 +11,7 @@ mod values;
 pub use hosts::{HostPattern, InvalidHostPattern, is_allowed};
 pub use load::{ConfigError, DEFAULT_PATH, load, parse, paths};
 pub use settings::{
-    Apply, ApplyMode, BundleUse, Hooks, Log, LogFormat, LogLevel, Output, Paths, Plane, Renewal, Report, Settings, Sync,
+    Apply, ApplyMode, BundleUse, CONSOLE_LABEL, EVENTS_LABEL, Hooks, Log, LogFormat, LogLevel, Output, Paths, Plane,
+    Renewal, Report, Settings, Sync,
 };
-pub use values::{ByteSize, HttpsUrl, InvalidUrl, Seconds, Share};
+pub use values::{ByteSize, HttpsUrl, InvalidUrl, LabelName, Seconds, Share};

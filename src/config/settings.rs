@@ -1,11 +1,12 @@
 //! The keys of the configuration file, their meanings, bounds and defaults.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::hosts::HostPattern;
-use super::values::{ByteSize, HttpsUrl, Seconds, Share};
+use super::values::{ByteSize, HttpsUrl, LabelName, Seconds, Share};
 use crate::director::PageSize;
 use crate::renewal::{self, Moment};
 use crate::transport::{Proxy, Trust};
@@ -162,6 +163,12 @@ impl Renewal {
     }
 }
 
+/// The label for `report.events_url`.
+pub const EVENTS_LABEL: &str = "runtime_eventServiceUrl";
+
+/// The label for `report.console_url`.
+pub const CONSOLE_LABEL: &str = "runtime_consoleUrl";
+
 /// `[report]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -172,6 +179,9 @@ pub struct Report {
     /// The runtime's console: the label `runtime_consoleUrl`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub console_url: Option<HttpsUrl>,
+    /// Further labels, and the text of each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<LabelName, String>,
 }
 
 /// `[output]`

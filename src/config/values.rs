@@ -106,6 +106,35 @@ impl<'de> Deserialize<'de> for Share {
     }
 }
 
+/// The name of a label as planes take it: 1 to 256 ASCII letters, digits and underscores.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct LabelName(Box<str>);
+
+impl LabelName {
+    /// The longest name.
+    const MAX_BYTES: usize = 256;
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for LabelName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Box::<str>::deserialize(deserializer)?;
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if plain && (1..=Self::MAX_BYTES).contains(&name.len()) {
+            Ok(Self(name))
+        } else {
+            Err(D::Error::custom(format_args!(
+                "{name:?} is not the name of a label: that has 1 to 256 letters, digits and underscores"
+            )))
+        }
+    }
+}
+
 /// A number of bytes of `MIN` to `MAX`, written as `64 KiB`, `32 MiB` or a plain number.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ByteSize<const MIN: u64, const MAX: u64>(u64);

@@ -49,14 +49,14 @@ async fn labels_are_set_once_the_files_are_applied_and_not_again_when_they_are_e
     assert_eq!(scene.requests("setRuntimeLabel").len(), 2);
 
     // A reload and a restart look again, and find nothing to do.
-    let looked = scene.requests("runtime").len();
+    let looked = scene.requests("Runtime").len();
     agent.signal(Signal::SIGHUP);
-    let again = |all: &[plane::Request]| all.iter().filter(|request| request.is("runtime")).count() > looked;
+    let again = |all: &[plane::Request]| all.iter().filter(|request| request.is("Runtime")).count() > looked;
     scene.asked("the labels to be looked at", again).await;
     agent.sync().await;
     agent.terminate().await;
     let agent = scene.host.start().await;
-    let again = |all: &[plane::Request]| all.iter().filter(|request| request.is("runtime")).count() > looked + 1;
+    let again = |all: &[plane::Request]| all.iter().filter(|request| request.is("Runtime")).count() > looked + 1;
     scene.asked("the labels to be looked at", again).await;
     agent.sync().await;
     assert_eq!(scene.requests("setRuntimeLabel").len(), 2);
@@ -78,7 +78,7 @@ async fn nothing_is_reported_where_nothing_is_configured() {
     let scene = Scene::new().await;
     let agent = scene.paired().await;
     agent.sync().await;
-    assert_eq!(scene.requests("setRuntimeLabel").len() + scene.requests("runtime").len(), 0);
+    assert_eq!(scene.requests("setRuntimeLabel").len() + scene.requests("Runtime").len(), 0);
 }
 
 #[tokio::test]
@@ -96,4 +96,17 @@ async fn a_label_that_cannot_be_set_disturbs_nothing_and_is_tried_again() {
     scene.plane.clear_faults();
     are_set(&scene).await;
     agent.wait_for("all to be well", is_settled).await;
+}
+
+#[tokio::test]
+async fn further_labels_are_set_where_they_differ() {
+    let configured: Settings =
+        toml::from_str("[report]\nlabels = { site = \"fra-1\", owner = \"team orders\" }").unwrap();
+    let labels = configured.report.labels;
+    let scene = Scene::with(Options::default(), |settings| settings.report.labels = labels).await;
+    scene.plane.set_runtime_label(&scene.runtime, "owner", json!("team orders")).unwrap();
+    let _agent = scene.paired().await;
+    let set = |state: &plane::State| state.model.runtimes[&scene.runtime].labels.get("site") == Some(&json!("fra-1"));
+    crate::host::within("the label", scene.plane.wait_until(set)).await;
+    assert_eq!(scene.requests("setRuntimeLabel").len(), 1);
 }
