@@ -51,6 +51,27 @@ async fn a_lost_folder_is_back_at_a_start_without_the_plane() {
 }
 
 #[tokio::test]
+async fn what_a_kill_kept_from_publication_is_published_at_a_start_without_the_plane() {
+    let scene = Scene::new().await;
+    let agent = scene.paired().await;
+    let before = scene.host.path("before");
+    let copied = std::process::Command::new("cp").arg("-a").arg(scene.host.path("state/config")).arg(&before).status();
+    assert!(copied.unwrap().success());
+    scene.plane.put_application(application("New", "canary-new"));
+    assert!(agent.sync().await.done);
+    let after = seen(&scene.host);
+    agent.kill().await;
+    // What the plane said is on disk, and the files are those of before.
+    fs::remove_dir_all(scene.host.path("state/config")).unwrap();
+    fs::rename(before, scene.host.path("state/config")).unwrap();
+    scene.plane.fault(refuses());
+    let agent = scene.host.start().await;
+    let status = agent.wait_for("a poll that failed", is_cut_off).await;
+    assert_eq!(status.output.unwrap().applications, 4);
+    assert_eq!(seen(&scene.host), after);
+}
+
+#[tokio::test]
 async fn a_start_without_the_plane_says_how_old_the_files_are() {
     let scene = Scene::new().await;
     scene.paired().await.terminate().await;

@@ -160,6 +160,8 @@ impl Trace {
         let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
         let mut alike: BTreeMap<(String, String), usize> = BTreeMap::new();
         let mut unfinished: BTreeMap<String, usize> = BTreeMap::new();
+        // Other threads publish, which has tests of its own; their few calls cannot be aimed at past those of this one.
+        let main = lines.first().and_then(|line| line.split_once(' ')).map(|(thread, _)| thread);
         for line in lines {
             let Some((thread, line)) = line.split_once(' ') else { continue };
             let line = line.trim_start();
@@ -177,7 +179,8 @@ impl Trace {
             let (arguments, result) = arguments.rsplit_once(" = ").unwrap_or((arguments, ""));
             let when = counts.entry((thread.to_owned(), name.to_owned())).or_default();
             *when += 1;
-            let call = about(name, arguments, root).map(|about| {
+            let about = about(name, arguments, root).filter(|_| main == Some(thread));
+            let call = about.map(|about| {
                 let nth = alike.entry((name.to_owned(), about.clone())).or_default();
                 *nth += 1;
                 Call { name: name.to_owned(), about, nth: *nth }
