@@ -14,5 +14,5 @@ mod trust;
 mod world;
 
 pub use configuration::{Shelf, SyncOrder};
-pub use run::{RunError, run};
+pub use run::{RunError, harden, run};
 pub use trust::{Files, Order as TrustOrder, give_up};

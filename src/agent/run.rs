@@ -242,7 +242,8 @@ impl Signals {
     }
 }
 
-fn harden() {
+/// Keeps others out of this process's memory, and sets the umask that folders are made with.
+pub fn harden() {
     seclude();
     // Modes are set exactly where they matter; this is for folders, and for sockets before they get theirs.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));

@@ -49,6 +49,8 @@ fn become_the_owner(state: &Path) -> Result<(), String> {
 
 /// Does what the agent would do.
 fn alone(settings: &Settings, files: Files) -> Result<String, String> {
+    // After the change of user, which would undo a part of it.
+    crate::agent::harden();
     let state = &settings.paths.state;
     let _lock = StateLock::take(state).map_err(|error| error.to_string())?;
     let store = IdentityStore::open(state).map_err(|error| error.to_string())?;

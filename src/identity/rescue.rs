@@ -43,8 +43,10 @@ impl IdentityStore {
         } else {
             disk::remove(&link)?;
         }
-        let entries =
-            fs::read_dir(&self.root).map_err(|source| DiskError::new("read the folder", &self.root, source))?;
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(|source| DiskError::new("read the folder", &self.root, source))?,
+        };
         for entry in entries {
             let entry = entry.map_err(|source| DiskError::new("read the folder", &self.root, source))?;
             disk::remove_folder(&entry.path())?;

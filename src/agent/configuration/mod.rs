@@ -104,8 +104,6 @@ pub struct ConfigurationLoop {
     heard: bool,
     /// Until when the plane asked to be left alone.
     left_alone_until: Option<Due>,
-    /// What was published last, as far as this process knows.
-    last_known: Option<Snapshot>,
     /// Removals that are not believed yet.
     brake: Brake,
     /// A snapshot that could not be written, with the instant of the next try.
@@ -142,7 +140,6 @@ impl ConfigurationLoop {
             failures: 0,
             heard: false,
             left_alone_until: None,
-            last_known: None,
             brake: Brake::default(),
             unwritten: None,
             report: Report::Done,
@@ -215,9 +212,13 @@ impl ConfigurationLoop {
         let settings = self.around.settings.borrow_and_update().clone();
         let identity = self.around.identity.borrow_and_update().clone();
         self.report = Report::Due(Due::now(self.now()), 0);
-        self.plane = None;
+        let before = self.plane.take().map(|plane| (plane.runtime, plane.address));
         let Some(identity) = identity else {
             self.poll_at = None;
+            self.forget_troubles();
+            for area in [Area::Sync, Area::Removals, Area::Report] {
+                self.around.board.withdraw(area);
+            }
             self.around.board.update(|status| status.sync.next = None);
             return;
         };
@@ -230,6 +231,10 @@ impl ConfigurationLoop {
                 let known = self.plane_file.borrow().known().filter(|known| known.is_of(&runtime, &address)).cloned();
                 self.dialect = known.as_ref().map(|known| known.dialect);
                 self.around.board.update(|status| status.sync.last_success = known.map(|known| known.answered_at));
+                let now = Some((runtime.clone(), address.clone()));
+                if before.is_some() && before != now {
+                    self.forget_troubles();
+                }
                 self.plane = Some(Plane { director, runtime, host, address });
             }
             Err(error) => self.around.board.problem(
@@ -240,6 +245,11 @@ impl ConfigurationLoop {
                  runtime-agent",
             ),
         }
+    }
+
+    /// What one plane asked for, and how often it failed, is nothing to another.
+    fn forget_troubles(&mut self) {
+        (self.left_alone_until, self.failures, self.brake) = (None, 0, Brake::default());
     }
 
     fn poll_now(&mut self) {

@@ -45,7 +45,6 @@ impl ConfigurationLoop {
                     ),
                 }
                 let count = snapshot.applications().len();
-                self.last_known = Some(snapshot);
                 Ok(match published {
                     Published::Unchanged => format!("Nothing changed; {count} applications."),
                     Published::New { generation, changes } => {
@@ -108,7 +107,6 @@ impl ConfigurationLoop {
                     );
                     self.announce(*generation, changes, restored.snapshot.applications().len());
                 }
-                self.last_known = Some(restored.snapshot);
             }
             Err(error) => self.around.board.problem(
                 Area::Output,
@@ -168,7 +166,7 @@ impl ConfigurationLoop {
     /// Publishes that nothing may be used any more, and removes everything that was published or kept before.
     pub(super) async fn clear(&mut self, runtime: Option<RuntimeId>) -> Result<(), String> {
         let Some(mut shelf) = self.shelf.take() else { return Err("the last write is not done yet".into()) };
-        (self.unwritten, self.last_known) = (None, None);
+        self.unwritten = None;
         let now = self.now();
         let emptied = tokio::task::spawn_blocking(move || {
             let result = shelf.empty(runtime, now);

@@ -38,7 +38,9 @@ impl ConfigurationLoop {
             self.around.board.solved(Area::Removals);
             return Ok(read);
         }
-        let known = self.last_known.as_ref().map(|known| known.select(&held)).unwrap_or_default();
+        // Read again where it is needed: between polls, no credential is in memory.
+        let kept = self.shelf.as_mut().and_then(|shelf| shelf.kept.load());
+        let known = kept.map(|kept| kept.snapshot.select(&held)).unwrap_or_default();
         let what = format!(
             "The plane does not list {} of {} applications any more, which is doubted: {}.",
             held.len(),

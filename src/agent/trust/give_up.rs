@@ -73,7 +73,7 @@ impl TrustLoop {
             }
         }
         (self.current, self.renewal, self.lost) = (None, None, None);
-        for area in [Area::Renewal, Area::Pairing, Area::Certificate, Area::Sync, Area::Report] {
+        for area in [Area::Renewal, Area::Pairing, Area::Certificate] {
             self.around.board.withdraw(area);
         }
         self.around.board.update(|status| status.identity = None);

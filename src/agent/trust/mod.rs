@@ -157,6 +157,7 @@ impl TrustLoop {
             let now = self.now();
             self.watch_clock(now);
             self.watch_standing(now);
+            self.rescue_renewal(now);
             let clock = Rc::clone(&self.around.clock);
             let due = self.due(now);
             self.around.pulse.idle();
@@ -179,6 +180,13 @@ impl TrustLoop {
                     self.turn().await;
                 }
             }
+        }
+    }
+
+    /// A renewed certificate that is still to be proven outlives the one it was to replace.
+    fn rescue_renewal(&mut self, now: Timestamp) {
+        if self.by_token.is_none() && self.current.as_ref().is_some_and(|used| used.is_over(now)) {
+            self.by_token = self.renewal.take_if(|endeavour| matches!(endeavour.step, Step::Prove(_)));
         }
     }
 

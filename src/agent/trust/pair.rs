@@ -19,6 +19,10 @@ use crate::transport::{CallError, Fault, Retry, Source};
 /// How long the Connector takes a second token, by default: 5 minutes.
 const SECOND_TOKEN: Duration = Duration::from_secs(5 * 60);
 
+/// How often a signing request is tried at the least before its token counts as old: a clock that is set makes minutes
+/// pass in no time.
+const FEWEST_TRIES: u32 = 3;
+
 /// The longest that a Connector's wish to be left alone is heeded while a token waits: 15 minutes.
 const LONGEST_WISH: Duration = Duration::from_secs(15 * 60);
 
@@ -170,9 +174,18 @@ impl TrustLoop {
                 if asked_before == Asked::NotYet && error.fault.certainly_undone() {
                     pending.asked = Asked::NotYet;
                 }
+                let old = clock::until(pending.since, self.now()) > SECOND_TOKEN && failures >= FEWEST_TRIES;
+                if old && self.waiting.is_some() {
+                    let sentence = format!("Pairing failed: {error}. A newer token takes its place.");
+                    self.refuse(fingerprint, &sentence);
+                    self.forget_pending();
+                    return None;
+                }
                 self.wait_for(Area::Pairing, &format!("Pairing waits: {error}."), &error);
-                let asked = asked(&error);
-                return Some(self.again_soon(Step::Enrol { pending, key: Some(key) }, failures, asked));
+                let (step, asked) = (Step::Enrol { pending, key: Some(key) }, asked(&error));
+                // The second token is hardly taken any more; but whether it is, only the plane knows.
+                let again = if old { Self::again } else { Self::again_soon };
+                return Some(again(self, step, failures, asked));
             }
         };
         let mut record = Record::new(

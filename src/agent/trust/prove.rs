@@ -54,7 +54,11 @@ impl TrustLoop {
             Err(error) if error.fault.source() == Source::Identity && age > STRANGER && failures >= FEWEST_TRIALS => {
                 self.discard(&candidate, &error.to_string(), failures)
             }
-            Err(error) if self.current.is_some() && age > LONGEST_TRIAL.min(lifetime(&candidate) / 4) => {
+            Err(error)
+                if failures >= FEWEST_TRIALS
+                    && self.current.as_ref().is_some_and(|used| !used.is_over(now))
+                    && age > LONGEST_TRIAL.min(lifetime(&candidate) / 4) =>
+            {
                 let why = format!("it could not be tried since {}: {error}", candidate.record.issued_at);
                 self.discard(&candidate, &why, failures)
             }

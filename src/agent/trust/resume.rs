@@ -10,12 +10,26 @@ impl TrustLoop {
     /// Takes up what is on disk.
     pub(super) fn resume(&mut self) {
         let outcome = self.files.outcome();
-        let was_paired = outcome.as_ref().is_some_and(|outcome| outcome.verdict == Verdict::Paired);
+        // A token that was refused since then hides that one was used; what is published tells it, too.
+        let published = self.around.board.read(|status| status.output.as_ref().is_some_and(|it| it.applications > 0));
+        let was_paired = outcome.as_ref().is_some_and(|outcome| match outcome.verdict {
+            Verdict::Paired => true,
+            Verdict::Refused => published,
+            Verdict::InUse | Verdict::Unpaired => false,
+        });
         self.around.board.update(|status| status.token = outcome.clone());
-        if outcome.as_ref().is_some_and(|outcome| outcome.verdict == Verdict::Unpaired)
-            && let Err(error) = self.store.clear()
-        {
-            tracing::error!("this host was unpaired, and its identity cannot be removed: {error}; remove it by hand");
+        if outcome.as_ref().is_some_and(|outcome| outcome.verdict == Verdict::Unpaired) {
+            self.forget_pending();
+            if let Err(error) = self.store.clear() {
+                // What is left of it must not be taken for something to go on with.
+                self.around.board.problem(
+                    Area::Certificate,
+                    Severity::ActionNeeded,
+                    format!("This host was unpaired, and its identity cannot be removed: {error}."),
+                    "Remove it by hand, and restart the agent.",
+                );
+                return self.watch_standing(self.now());
+            }
         }
         match self.store.current() {
             Ok(Some(identity)) => self.adopt(identity),

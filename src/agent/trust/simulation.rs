@@ -269,6 +269,21 @@ async fn an_outage_until_the_end_is_told_in_time_and_once_and_a_new_token_mends_
 }
 
 #[tokio::test]
+async fn a_renewed_certificate_outlives_the_one_before_while_the_director_is_out() {
+    let scene = Scene::new(DAY).await;
+    scene
+        .run(async |host| {
+            host.pair(&scene).await;
+            scene.plane.fault(Fault::on(Endpoint::Director).status(503, "away"));
+            host.wait_for("the end of the first one", |status| status.standing == Standing::Expired).await;
+            scene.plane.clear_faults();
+            host.wait_for("the second one", |status| status.state == State::Healthy).await;
+            assert_eq!((host.told(Notice::Renewed), host.told(Notice::Paired)), (1, 1));
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_suspend_over_the_instant_of_renewal_renews_at_resume() {
     let scene = Scene::new(90 * DAY).await;
     scene

@@ -3,6 +3,7 @@
 use super::TrustLoop;
 use super::endeavour::{Endeavour, Step};
 use crate::agent::status::{Area, Severity};
+use crate::clock::Due;
 use crate::pairing::{TokenOutcome, Verdict};
 use crate::token::{Arrival, Dropped, OneTimeToken, TokenFile, credential};
 
@@ -49,6 +50,10 @@ impl TrustLoop {
             let endeavour = Some(Endeavour::new(step, self.now()));
             if matches!(&self.by_token, Some(Endeavour { step: Step::Enrol { .. }, .. })) {
                 self.waiting = endeavour;
+                if let Some(enrol) = &mut self.by_token {
+                    // If it is stuck, it makes room.
+                    enrol.due = Due::now(self.around.clock.now());
+                }
             } else {
                 self.by_token = endeavour;
             }
@@ -126,9 +131,10 @@ impl TrustLoop {
 
     /// Writes down what became of a token. What holds no token does not hide what becomes of one that is in use.
     pub(super) fn conclude(&self, fingerprint: Option<String>, verdict: Verdict, detail: &str) {
-        let in_use =
-            self.around.board.read(|status| status.token.as_ref().is_some_and(|token| token.verdict == Verdict::InUse));
-        if fingerprint.is_none() && in_use {
+        let matters = self.around.board.read(|status| {
+            status.token.as_ref().is_some_and(|token| matches!(token.verdict, Verdict::InUse | Verdict::Unpaired))
+        });
+        if fingerprint.is_none() && matters && verdict == Verdict::Refused {
             return;
         }
         let detail = crate::transport::fit(detail);
