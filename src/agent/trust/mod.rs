@@ -235,6 +235,7 @@ impl TrustLoop {
     /// Does the one thing that is due.
     async fn turn(&mut self) {
         let now = self.now();
+        self.rescue_renewal(now);
         if let Some(endeavour) = self.by_token.take_if(|endeavour| endeavour.due.is_over(now)) {
             self.by_token = self.advance(endeavour).await;
             if self.by_token.is_none() {
