@@ -29,8 +29,9 @@ impl Backoff {
         let ceiling = self.first.checked_mul(1 << doublings).unwrap_or(self.cap).min(self.cap);
         let jittered = FLOOR + (ceiling - FLOOR.min(ceiling)).mul_f64(dice.clamp(0.0, 1.0));
         match at_least {
-            // Those who are all told the same time would all come at that time.
-            Some(asked) => asked.min(LONGEST) + jittered.min(Duration::from_secs(60)),
+            // Those who are all told the same time would all come at that time; and who asks for less than is waited
+            // anyway does not ask to be met more often.
+            Some(asked) => (asked.min(LONGEST) + jittered.min(Duration::from_secs(60))).max(jittered),
             None => jittered,
         }
     }
