@@ -350,7 +350,7 @@ impl ConfigurationLoop {
                     status.sync.failures = 0;
                     status.sync.next = Some(next);
                 });
-                let snapshot = self.hold_back(fetched.snapshot, consent, &settings)?;
+                let snapshot = self.hold_back(fetched.snapshot, consent, &settings).await?;
                 self.write(snapshot, 0).await
             }
             Err(error) => Err(self.failed(&error, &settings)),

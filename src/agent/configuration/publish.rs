@@ -105,7 +105,7 @@ impl ConfigurationLoop {
                          on {}",
                         restored.read_at
                     );
-                    self.announce(*generation, changes, restored.snapshot.applications().len());
+                    self.announce(*generation, changes, restored.applications);
                 }
             }
             Err(error) => self.around.board.problem(

@@ -7,8 +7,8 @@ use crate::agent::standing;
 use crate::agent::status::{Area, Severity};
 use crate::config::Settings;
 use crate::ids::ApplicationId;
-use crate::snapshot::Snapshot;
 use crate::snapshot::brake::{Consent, Policy};
+use crate::snapshot::{Application, Snapshot};
 
 /// A removal of no more applications than this is never doubted.
 const FEW: u32 = 3;
@@ -18,7 +18,7 @@ impl ConfigurationLoop {
     ///
     /// # Errors
     /// When something is to be held back, and it is not known any more what that was like.
-    pub(super) fn hold_back(
+    pub(super) async fn hold_back(
         &mut self,
         read: Snapshot,
         consent: Consent,
@@ -38,9 +38,7 @@ impl ConfigurationLoop {
             self.around.board.solved(Area::Removals);
             return Ok(read);
         }
-        // Read again where it is needed: between polls, no credential is in memory.
-        let kept = self.shelf.as_mut().and_then(|shelf| shelf.kept.load());
-        let known = kept.map(|kept| kept.snapshot.select(&held)).unwrap_or_default();
+        let known = self.kept(held.clone()).await;
         let what = format!(
             "The plane does not list {} of {} applications any more, which is doubted: {}.",
             held.len(),
@@ -60,6 +58,23 @@ impl ConfigurationLoop {
         Ok(read.with(known))
     }
 
+    /// These applications, as far as the plane spoke of them last. Between polls, no credential is held in memory for
+    /// that: it is on disk.
+    async fn kept(&mut self, ids: BTreeSet<ApplicationId>) -> Vec<Application> {
+        let Some(mut shelf) = self.shelf.take() else { return Vec::new() };
+        let looked_up = tokio::task::spawn_blocking(move || {
+            let known = shelf.kept.load().map(|kept| kept.snapshot.select(&ids)).unwrap_or_default();
+            (shelf, known)
+        });
+        let (shelf, known) = match looked_up.await {
+            Ok(done) => done,
+            // A panic in there is a defect; the shelf is gone with it, and only a restart brings it back.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        self.shelf = Some(shelf);
+        known
+    }
+
     /// What readers have now, where it is of the same runtime.
     fn published(&self, read: &Snapshot) -> BTreeSet<ApplicationId> {
         let current = self.shelf.as_ref().and_then(|shelf| shelf.store.current());
@@ -69,7 +84,7 @@ impl ConfigurationLoop {
 }
 
 /// The first names of a list, for a sentence.
-fn names(applications: &[crate::snapshot::Application]) -> String {
+fn names(applications: &[Application]) -> String {
     /// How many are named.
     const NAMED: usize = 5;
     let mut named: Vec<_> =

@@ -30,8 +30,8 @@ pub(super) struct Shelved {
 pub(super) struct Restored {
     /// When the plane said it.
     pub(super) read_at: Timestamp,
-    /// What it said.
-    pub(super) snapshot: Snapshot,
+    /// How many applications it named.
+    pub(super) applications: usize,
     /// What became of it.
     pub(super) published: Published,
 }
@@ -76,7 +76,7 @@ impl Shelf {
             return Ok(None);
         }
         let published = self.store.publish(&snapshot, now)?;
-        Ok(Some(Restored { read_at, snapshot, published }))
+        Ok(Some(Restored { read_at, applications: snapshot.applications().len(), published }))
     }
 
     /// Removes what is kept, and empties the files: those of `runtime`, or of whichever they are.
