@@ -289,7 +289,7 @@ fn a_token_that_the_daemon_may_not_read_is_answered_with_the_command_that_mends_
     let journal = host.journal();
     host.write_file("/etc/runtime-agent/pairing/token", world.plane.mint_token(&world.runtime, TokenForm::Json), 0o600);
     let entry = journal.until("the complaint", PATIENCE, |entry| entry.message().contains("may not read it"));
-    let command = entry.message().split_once("run: ").and_then(|(_, rest)| rest.split_once('.')).expect("a command").0;
+    let command = entry.message().split_once("run `").and_then(|(_, rest)| rest.split_once('`')).expect("a command").0;
 
     host.sh(command).ok();
     journal.until("the pairing", PATIENCE, |entry| entry.message().starts_with("paired with"));
