@@ -102,7 +102,7 @@ id! {
     BundleId
 }
 id! {
-    /// An API or Event Definition.
+    /// An API or Event Definition, or a document.
     DefinitionId
 }
 id! {

@@ -341,6 +341,7 @@ fn bundle(password: &str) -> Bundle {
         request_schema: None,
         apis: Vec::new(),
         events: Vec::new(),
+        documents: Vec::new(),
         default_auth: Some(Auth {
             credential,
             headers: BTreeMap::new(),

@@ -206,6 +206,8 @@ pub enum Area {
     Sync,
     /// Removals that are doubted.
     Removals,
+    /// The texts of specifications and documents.
+    Specifications,
     /// Writing files.
     Output,
     /// Running hooks.
@@ -227,6 +229,7 @@ impl Area {
             Self::Clock => "clock",
             Self::Sync => "sync",
             Self::Removals => "removals",
+            Self::Specifications => "specifications",
             Self::Output => "output",
             Self::Apply => "apply",
             Self::Report => "report",

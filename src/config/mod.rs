@@ -12,6 +12,6 @@ pub use hosts::{HostPattern, InvalidHostPattern, is_allowed};
 pub use load::{ConfigError, DEFAULT_PATH, load, parse, paths};
 pub use settings::{
     Apply, ApplyMode, BundleUse, CONSOLE_LABEL, EVENTS_LABEL, Hooks, Log, LogFormat, LogLevel, Output, Paths, Plane,
-    Renewal, Report, Settings, Sync,
+    Renewal, Report, Settings, Specifications, Sync,
 };
 pub use values::{ByteSize, HttpsUrl, InvalidUrl, LabelName, Seconds, Share};

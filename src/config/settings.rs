@@ -119,6 +119,10 @@ pub struct Sync {
     /// A removal of more than this share of the applications, and of more than three, waits for a later answer that
     /// says the same.
     pub doubt_removals_over: Share,
+    /// Whether the texts of specifications and documents are read.
+    pub specifications: Specifications,
+    /// After how long a text is read again although nothing shows that it has changed.
+    pub reread_specifications_after: Seconds<MINUTE, { 3650 * DAY }>,
 }
 
 impl Default for Sync {
@@ -129,7 +133,31 @@ impl Default for Sync {
             retry_cap: Seconds::new(15 * MINUTE),
             page_size: PageSize::default(),
             doubt_removals_over: Share::new(0.5),
+            specifications: Specifications::LeftOut,
+            reread_specifications_after: Seconds::new(7 * DAY),
         }
+    }
+}
+
+/// Whether the texts of specifications and documents are read: `true` or `false` in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "bool", into = "bool")]
+pub enum Specifications {
+    /// They are.
+    Read,
+    /// They are not.
+    LeftOut,
+}
+
+impl From<bool> for Specifications {
+    fn from(read: bool) -> Self {
+        if read { Self::Read } else { Self::LeftOut }
+    }
+}
+
+impl From<Specifications> for bool {
+    fn from(specifications: Specifications) -> bool {
+        matches!(specifications, Specifications::Read)
     }
 }
 

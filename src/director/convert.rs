@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::wire;
 use crate::ids::RuntimeId;
-use crate::snapshot::{ApiDefinition, Application, Bundle, EventDefinition, InstanceAuth};
+use crate::snapshot::{ApiDefinition, Application, Bundle, Document, EventDefinition, InstanceAuth};
 
 /// Puts an application together from its own fields and its bundles, which may have taken reads of their own.
 pub(super) fn application(wire: wire::Application, mut bundles: Vec<Bundle>) -> Application {
@@ -33,12 +33,15 @@ pub(super) fn bundle(
     wire: wire::Bundle,
     apis: Vec<wire::ApiDefinition>,
     events: Vec<wire::EventDefinition>,
+    documents: Vec<wire::Document>,
     runtime: &RuntimeId,
 ) -> Bundle {
     let mut apis: Vec<_> = apis.into_iter().map(api).collect();
     apis.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let mut events: Vec<_> = events.into_iter().map(event).collect();
     events.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    let mut documents: Vec<_> = documents.into_iter().map(document).collect();
+    documents.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let instance_auths = wire.instance_auths.unwrap_or_default().into_iter();
     let mut instance_auths: Vec<_> =
         instance_auths.filter(|auth| belongs_to(auth, runtime)).map(instance_auth).collect();
@@ -50,6 +53,7 @@ pub(super) fn bundle(
         request_schema: wire.instance_auth_request_input_schema,
         apis,
         events,
+        documents,
         default_auth: wire.default_instance_auth.map(Into::into),
         instance_auths,
     }
@@ -104,6 +108,18 @@ fn event(wire: wire::EventDefinition) -> EventDefinition {
     }
 }
 
+fn document(wire: wire::Document) -> Document {
+    Document {
+        id: wire.id,
+        title: wire.title,
+        display_name: wire.display_name,
+        description: wire.description,
+        format: wire.format,
+        kind: wire.kind,
+        reading: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -121,7 +137,8 @@ mod tests {
         let runtime = "runtime-1".parse().unwrap();
         let bundles = wire.bundles.take().data.into_iter().map(|mut wire| {
             let (apis, events) = (wire.api_definitions.take().data, wire.event_definitions.take().data);
-            bundle(wire, apis, events, &runtime)
+            let documents = wire.documents.take().map_or_else(Vec::new, |page| page.data);
+            bundle(wire, apis, events, documents, &runtime)
         });
         let bundles = bundles.collect();
         application(wire, bundles)

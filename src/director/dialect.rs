@@ -53,6 +53,10 @@ pub(super) struct Queries {
     pub bundles: Operation<'static>,
     pub apis: Operation<'static>,
     pub events: Operation<'static>,
+    pub documents: Operation<'static>,
+    pub api_text: Operation<'static>,
+    pub event_text: Operation<'static>,
+    pub document_text: Operation<'static>,
 }
 
 /// A query and the fragments that it uses: GraphQL refuses a text with a fragment that is not used.
@@ -64,20 +68,28 @@ macro_rules! query {
 
 static BUNDLE: Queries = Queries {
     applications: query!("Applications": "bundle/applications" "bundle/application_fields" "bundle/bundle_fields"
-        "bundle/auth_fields" "api_definition_fields" "event_definition_fields"),
+        "bundle/auth_fields" "bundle/api_definition_fields" "bundle/event_definition_fields" "document_fields"),
     bundles: query!("Bundles": "bundle/bundles" "bundle/bundle_fields" "bundle/auth_fields"
-        "api_definition_fields" "event_definition_fields"),
-    apis: query!("ApiDefinitions": "bundle/api_definitions" "api_definition_fields"),
-    events: query!("EventDefinitions": "bundle/event_definitions" "event_definition_fields"),
+        "bundle/api_definition_fields" "bundle/event_definition_fields" "document_fields"),
+    apis: query!("ApiDefinitions": "bundle/api_definitions" "bundle/api_definition_fields"),
+    events: query!("EventDefinitions": "bundle/event_definitions" "bundle/event_definition_fields"),
+    documents: query!("Documents": "bundle/documents" "document_fields"),
+    api_text: query!("ApiSpecification": "bundle/api_text"),
+    event_text: query!("EventSpecification": "bundle/event_text"),
+    document_text: query!("DocumentText": "bundle/document_text"),
 };
 
 static PACKAGE: Queries = Queries {
     applications: query!("Applications": "package/applications" "package/application_fields" "package/package_fields"
-        "package/auth_fields" "api_definition_fields" "event_definition_fields"),
+        "package/auth_fields" "package/api_definition_fields" "package/event_definition_fields" "document_fields"),
     bundles: query!("Packages": "package/packages" "package/package_fields" "package/auth_fields"
-        "api_definition_fields" "event_definition_fields"),
-    apis: query!("ApiDefinitions": "package/api_definitions" "api_definition_fields"),
-    events: query!("EventDefinitions": "package/event_definitions" "event_definition_fields"),
+        "package/api_definition_fields" "package/event_definition_fields" "document_fields"),
+    apis: query!("ApiDefinitions": "package/api_definitions" "package/api_definition_fields"),
+    events: query!("EventDefinitions": "package/event_definitions" "package/event_definition_fields"),
+    documents: query!("Documents": "package/documents" "document_fields"),
+    api_text: query!("ApiSpecification": "package/api_text"),
+    event_text: query!("EventSpecification": "package/event_text"),
+    document_text: query!("DocumentText": "package/document_text"),
 };
 
 pub(super) static VIEWER: Operation<'static> = query!("Viewer": "viewer");
@@ -117,7 +129,8 @@ mod tests {
     fn each_query_brings_the_fragments_that_it_uses_and_no_others() {
         for dialect in [Dialect::Bundle, Dialect::Package] {
             let queries = dialect.queries();
-            for operation in [queries.applications, queries.bundles, queries.apis, queries.events] {
+            let lists = [queries.applications, queries.bundles, queries.apis, queries.events, queries.documents];
+            for operation in lists.into_iter().chain([queries.api_text, queries.event_text, queries.document_text]) {
                 assert!(operation.text.starts_with(&format!("query {}(", operation.name)));
                 let mut defined: Vec<_> = words_after(operation.text, "fragment ");
                 let mut used: Vec<_> =
@@ -147,6 +160,7 @@ mod tests {
             "accessStrategy",
             "runtimeID\n",
             "deletedAt",
+            "spec {\n    id",
         ] {
             assert!(!text.contains(word), "{word} is in the older query");
         }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::paging::{Drift, Next, Walk};
 use super::wire::{self, Identified, Page, PageVariables};
-use super::{Dialect, Director, FetchError, FetchOptions, Fetched, PageSize, convert, dialect};
+use super::{Dialect, Director, Documents, FetchError, FetchOptions, Fetched, PageSize, convert, dialect};
 use crate::ids::{ApplicationId, BundleId, RuntimeId};
 use crate::snapshot::{self, NAMING_LABEL, Naming, Snapshot};
 use crate::transport::{CallError, Fault, GraphqlError};
@@ -18,6 +18,7 @@ enum List<'a> {
     Bundles(&'a ApplicationId),
     Apis(&'a ApplicationId, &'a BundleId),
     Events(&'a ApplicationId, &'a BundleId),
+    Documents(&'a ApplicationId, &'a BundleId),
 }
 
 impl fmt::Display for List<'_> {
@@ -30,6 +31,9 @@ impl fmt::Display for List<'_> {
             }
             Self::Events(application, bundle) => {
                 write!(f, "the event definitions of bundle {bundle} of application {application}")
+            }
+            Self::Documents(application, bundle) => {
+                write!(f, "the documents of bundle {bundle} of application {application}")
             }
         }
     }
@@ -176,7 +180,11 @@ impl<'a> Reader<'a> {
             let (apis, events) = (bundle.api_definitions.take(), bundle.event_definitions.take());
             let apis = self.gather(List::Apis(&wire.id, &bundle.id), apis).await?;
             let events = self.gather(List::Events(&wire.id, &bundle.id), events).await?;
-            bundles.push(convert::bundle(bundle, apis, events, self.runtime));
+            let documents = match bundle.documents.take() {
+                Some(page) => self.gather(List::Documents(&wire.id, &bundle.id), page).await?,
+                None => Vec::new(),
+            };
+            bundles.push(convert::bundle(bundle, apis, events, documents, self.runtime));
         }
         Ok(convert::application(wire, bundles))
     }
@@ -221,7 +229,7 @@ impl<'a> Reader<'a> {
     fn take<T: Identified>(&mut self, list: List<'_>, walk: &mut Walk, page: &Page<T>) -> Result<Next, Stop> {
         let limit = match list {
             List::Applications => self.options.max_applications,
-            List::Bundles(_) | List::Apis(..) | List::Events(..) => self.options.max_items,
+            List::Bundles(_) | List::Apis(..) | List::Events(..) | List::Documents(..) => self.options.max_items,
         };
         if page.total_count > limit {
             return Err(FetchError::TooMany { what: list.to_string(), count: page.total_count, limit }.into());
@@ -270,12 +278,14 @@ impl<'a> Reader<'a> {
             Depth::Ids => self.ids.get(),
         };
         let (bundles, definitions) = (Some(self.whole.bundles()), Some(self.whole.definitions()));
+        let documents = Some(self.options.documents == Documents::Listed);
         let page = PageVariables { first, after, ids_only: depth == Depth::Ids, ..PageVariables::default() };
         match list {
             List::Applications => {
                 let labels = self.asks_labels && depth == Depth::Whole && after.is_none();
                 let runtime = Some(self.runtime);
-                let variables = PageVariables { runtime, bundles, definitions, labels: Some(labels), ..page };
+                let variables =
+                    PageVariables { runtime, bundles, definitions, documents, labels: Some(labels), ..page };
                 let answer: wire::OfRuntime<T> = graphql.call(queries.applications, variables).await?;
                 if labels {
                     let known = answer.runtime.and_then(|runtime| runtime.labels).unwrap_or_default();
@@ -284,12 +294,18 @@ impl<'a> Reader<'a> {
                 Ok(Some(answer.applications_for_runtime))
             }
             List::Bundles(application) => {
-                let variables = PageVariables { application: Some(application), definitions, ..page };
+                let variables = PageVariables { application: Some(application), definitions, documents, ..page };
                 let answer: wire::OfApplication<T> = graphql.call(queries.bundles, variables).await?;
                 Ok(answer.application.map(|application| application.bundles))
             }
-            List::Apis(application, bundle) | List::Events(application, bundle) => {
-                let query = if matches!(list, List::Apis(..)) { queries.apis } else { queries.events };
+            List::Apis(application, bundle)
+            | List::Events(application, bundle)
+            | List::Documents(application, bundle) => {
+                let query = match list {
+                    List::Apis(..) => queries.apis,
+                    List::Events(..) => queries.events,
+                    List::Documents(..) | List::Applications | List::Bundles(_) => queries.documents,
+                };
                 let variables = PageVariables { application: Some(application), bundle: Some(bundle), ..page };
                 let answer: wire::OfBundle<T> = graphql.call(query, variables).await?;
                 let bundle = answer.application.and_then(|application| application.bundle);

@@ -7,6 +7,7 @@ mod error;
 mod fetch;
 mod options;
 mod paging;
+mod text;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -21,8 +22,9 @@ use crate::transport::{CallError, Fault, Graphql};
 
 pub use dialect::Dialect;
 pub use error::FetchError;
-pub use options::{FetchOptions, InvalidPageSize, PageSize};
+pub use options::{Documents, FetchOptions, InvalidPageSize, PageSize};
 pub use paging::Drift;
+pub use text::{Found, TextAnswer, Unreadable};
 
 /// The Director of the plane, as this runtime meets it.
 #[derive(Debug, Clone)]

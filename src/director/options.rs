@@ -88,6 +88,15 @@ impl fmt::Display for PageSize {
     }
 }
 
+/// Whether the bundles' documents are part of a read. Their texts never are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Documents {
+    /// They are listed.
+    Listed,
+    /// They are not asked for.
+    LeftOut,
+}
+
 /// How a read is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchOptions {
@@ -95,6 +104,8 @@ pub struct FetchOptions {
     pub page_size: PageSize,
     /// The dialect that the plane spoke before; tried first.
     pub dialect: Option<Dialect>,
+    /// Whether the bundles' documents are asked for.
+    pub documents: Documents,
     /// How often a read is made in all, where the plane's lists change under it.
     pub attempts: NonZeroU8,
     /// How many applications are taken.
@@ -121,6 +132,7 @@ impl Default for FetchOptions {
         Self {
             page_size: PageSize::default(),
             dialect: None,
+            documents: Documents::LeftOut,
             attempts: Self::ATTEMPTS,
             max_applications: Self::MAX_APPLICATIONS,
             max_items: Self::MAX_ITEMS,

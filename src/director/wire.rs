@@ -109,6 +109,14 @@ pub(super) struct Bundle {
     pub default_instance_auth: Option<Auth>,
     pub api_definitions: Page<ApiDefinition>,
     pub event_definitions: Page<EventDefinition>,
+    /// Only where they are asked for.
+    #[serde(default, deserialize_with = "present")]
+    pub documents: Option<Page<Document>>,
+}
+
+/// What is not there at all was not asked for; what is there is not null.
+fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -159,6 +167,17 @@ pub(super) struct EventDefinition {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "a document")]
+pub(super) struct Document {
+    pub id: DefinitionId,
+    pub title: Box<str>,
+    pub display_name: Box<str>,
+    pub description: Box<str>,
+    pub format: Box<str>,
+    pub kind: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "a version")]
 pub(super) struct WireVersion {
     value: Box<str>,
@@ -181,6 +200,7 @@ impl From<WireVersion> for Version {
 #[derive(Deserialize)]
 #[serde(expecting = "a specification")]
 pub(super) struct Spec {
+    id: Option<Box<str>>,
     #[serde(rename = "type")]
     kind: Box<str>,
     format: Box<str>,
@@ -188,7 +208,7 @@ pub(super) struct Spec {
 
 impl From<Spec> for Specification {
     fn from(wire: Spec) -> Self {
-        Self { kind: wire.kind, format: wire.format }
+        Self { id: wire.id, kind: wire.kind, format: wire.format, reading: None }
     }
 }
 
@@ -202,7 +222,7 @@ macro_rules! identified {
     )+};
 }
 
-identified!(Item, Application, Bundle, ApiDefinition, EventDefinition);
+identified!(Item, Application, Bundle, ApiDefinition, EventDefinition, Document);
 
 /// The answer that holds a page of applications, and the runtime's labels where they were asked for.
 #[derive(Deserialize)]
@@ -247,7 +267,7 @@ pub(super) struct OneBundle<T> {
 #[derive(Deserialize)]
 #[serde(expecting = "a Bundle")]
 pub(super) struct Definitions<T> {
-    #[serde(alias = "apiDefinitions", alias = "eventDefinitions")]
+    #[serde(alias = "apiDefinitions", alias = "eventDefinitions", alias = "documents")]
     pub definitions: Page<T>,
 }
 
@@ -269,6 +289,8 @@ pub(super) struct PageVariables<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub definitions: Option<u16>,
     pub ids_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub documents: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<bool>,
 }

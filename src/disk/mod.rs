@@ -9,7 +9,7 @@ mod staged;
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, fchown, symlink};
 use std::path::{Path, PathBuf};
 
@@ -79,18 +79,49 @@ pub enum Owner {
 /// # Errors
 /// When any step fails; the old file, if there was one, is then untouched.
 pub fn write_for(path: &Path, mode: u32, owner: Owner, content: &[u8]) -> Result<(), DiskError> {
-    let folder = parent(path);
-    // The temporary file is made with mode 0600: nobody can open it before its mode and content are final.
-    let mut file =
-        tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(at("create a file in", folder))?;
+    let mut file = Unpublished::new_in(parent(path))?;
     file.write_all(content).map_err(at("write", path))?;
-    file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(at("set the mode of", path))?;
     if let Owner::Other { user, group } = owner {
-        fchown(file.as_file(), Some(user), Some(group)).map_err(at("change the owner of", path))?;
+        fchown(file.0.as_file(), Some(user), Some(group)).map_err(at("change the owner of", path))?;
     }
-    file.as_file().sync_all().map_err(at("sync", path))?;
-    file.persist(path).map_err(|error| DiskError::new("rename into place", path, error.error))?;
-    sync_folder(folder)
+    file.publish(path, mode)
+}
+
+/// A file in the making, with a temporary name; dropped, it is removed.
+#[derive(Debug)]
+pub struct Unpublished(tempfile::NamedTempFile);
+
+impl Unpublished {
+    /// Makes an empty one in `folder`, where it is to be published. Until then its mode is 0600: nobody can open it
+    /// before its mode and content are final.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new_in(folder: &Path) -> Result<Self, DiskError> {
+        tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map(Self).map_err(at("create a file in", folder))
+    }
+
+    /// Fsyncs it and gives it its name and exactly this mode, whatever has that name.
+    ///
+    /// # Errors
+    /// When any step fails; what had the name is then untouched, and this is removed.
+    pub fn publish(self, path: &Path, mode: u32) -> Result<(), DiskError> {
+        let file = self.0;
+        file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(at("set the mode of", path))?;
+        file.as_file().sync_all().map_err(at("sync", path))?;
+        file.persist(path).map_err(|error| DiskError::new("rename into place", path, error.error))?;
+        sync_folder(parent(path))
+    }
+}
+
+impl Write for Unpublished {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Writes a file into a folder that nobody looks at yet, and fsyncs it; the folder's own fsync and rename follow.

@@ -1,6 +1,6 @@
 //! What readers see now: read, and held against its own table of contents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -12,9 +12,10 @@ use super::digest::DigestKey;
 use super::folder::name_on_disk;
 use super::layout::{Layout, application, applications, link_to, names};
 use super::manifest::{Entry, GenerationNumber, MANIFEST_VERSION, Manifest};
-use super::public::{GivenApis, GivenBundles};
+use super::public::{GivenBundles, GivenKeys, given_keys};
 use super::render::{ApplicationNames, Names};
 use crate::disk::DiskError;
+use crate::snapshot::Sha256;
 
 /// What `current` leads to.
 #[derive(Debug)]
@@ -109,6 +110,18 @@ fn manifest(folder: &Path, number: GenerationNumber) -> Result<Manifest, Damage>
     Ok(manifest)
 }
 
+/// The texts that the generation in `folder` links to; none where that cannot be told.
+pub(super) fn texts_of_generation(folder: &Path) -> Option<BTreeSet<Sha256>> {
+    /// Only what is looked for: a manifest can be long.
+    #[derive(Deserialize)]
+    struct Linked {
+        #[serde(default)]
+        texts: BTreeSet<Sha256>,
+    }
+    let Linked { texts } = parse(&folder.join("manifest.json")).ok()??;
+    Some(texts)
+}
+
 /// Whether the generation's folder holds what its manifest lists, and nothing else.
 fn contents(folder: &Path, manifest: &Manifest) -> Result<(), Damage> {
     let listed: BTreeSet<&str> = manifest.applications.values().map(|entry| entry.folder.as_str()).collect();
@@ -133,9 +146,10 @@ fn inside(layout: &Layout, key: &DigestKey, folder: &Path, entry: &Entry) -> Res
     let GivenBundles { bundles } = parse(&object.join("application.json"))?.ok_or_else(changed)?;
     for bundle in bundles {
         let path = object.join("bundles").join(bundle.folder.as_str()).join("bundle.json");
-        let GivenApis { apis } = parse(&path)?.ok_or_else(changed)?;
-        let apis: BTreeMap<_, _> = apis.into_iter().map(|api| (api.id, (api.name, api.key))).collect();
-        given.apis.insert(bundle.id.clone(), apis);
+        let GivenKeys { apis, events, documents } = parse(&path)?.ok_or_else(changed)?;
+        given.apis.insert(bundle.id.clone(), given_keys(apis));
+        given.events.insert(bundle.id.clone(), given_keys(events));
+        given.documents.insert(bundle.id.clone(), given_keys(documents));
         given.bundles.insert(bundle.id, (bundle.name, bundle.folder));
     }
     Ok(given)

@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::digest::DigestKey;
+use super::digest::{DigestKey, Naming};
 use super::manifest::ObjectName;
+use super::texts::{link_to, linked};
 use crate::disk::{self, DiskError};
+use crate::snapshot::Sha256;
 
 /// The mode of a file that everybody may read.
 pub(super) const PUBLIC: u32 = 0o644;
@@ -30,8 +33,17 @@ pub(super) type Content = Zeroizing<Vec<u8>>;
 /// The files of one application, by their paths inside its folder. The paths are made of constants and slugs only.
 #[derive(Default)]
 pub(super) struct Folder {
-    files: BTreeMap<String, (u32, Content)>,
+    files: BTreeMap<String, Entry>,
 }
+
+enum Entry {
+    File(u32, Content),
+    /// A symbolic link to a text.
+    Text(Sha256),
+}
+
+/// What stands for a mode in the name of a folder, where there is a link: `S_IFLNK`, see inode(7).
+const LINK: u32 = 0o120_000;
 
 // Without the content, which can hold secrets.
 impl fmt::Debug for Folder {
@@ -43,15 +55,25 @@ impl fmt::Debug for Folder {
 impl Folder {
     /// Puts a file in.
     pub(super) fn insert(&mut self, path: String, mode: u32, content: Content) {
-        self.files.insert(path, (mode, content));
+        self.files.insert(path, Entry::File(mode, content));
+    }
+
+    /// Puts a link to a text in, three folders deep.
+    pub(super) fn link(&mut self, path: String, text: Sha256) {
+        self.files.insert(path, Entry::Text(text));
     }
 
     /// The name of this content.
     pub(super) fn name(&self, key: &DigestKey) -> ObjectName {
         let mut naming = key.start();
-        for (path, (mode, content)) in &self.files {
-            naming.file(path, *mode, content.len() as u64);
-            naming.content(content);
+        for (path, entry) in &self.files {
+            match entry {
+                Entry::File(mode, content) => {
+                    naming.file(path, *mode, content.len() as u64);
+                    naming.content(content);
+                }
+                Entry::Text(text) => name_link(&mut naming, path, &link_to(*text)),
+            }
         }
         naming.finish()
     }
@@ -69,8 +91,12 @@ impl Folder {
         for folder in &folders {
             disk::create_folder(&path.join(folder), FOLDER)?;
         }
-        for (file, (mode, content)) in &self.files {
-            disk::write_unpublished(&path.join(file), *mode, content)?;
+        for (file, entry) in &self.files {
+            let path = path.join(file);
+            match entry {
+                Entry::File(mode, content) => disk::write_unpublished(&path, *mode, content)?,
+                Entry::Text(text) => disk::link_unpublished(&path, &link_to(*text))?,
+            }
         }
         for folder in folders.iter().rev() {
             disk::sync_folder(&path.join(folder))?;
@@ -90,6 +116,14 @@ pub(super) fn name_on_disk(path: &Path, key: &DigestKey) -> Result<Option<Object
     for name in files {
         let path = path.join(&name);
         let failed = |source| DiskError::new("read", &path, source);
+        if path.is_symlink() {
+            let target = fs::read_link(&path).map_err(failed)?;
+            if linked(&target).is_none() {
+                return Ok(None);
+            }
+            name_link(&mut naming, &name, &target);
+            continue;
+        }
         let file = File::open(&path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         naming.file(&name, metadata.mode() & 0o7777, metadata.len());
@@ -107,8 +141,14 @@ pub(super) fn name_on_disk(path: &Path, key: &DigestKey) -> Result<Option<Object
     Ok(Some(naming.finish()))
 }
 
-/// Collects the paths of the files below `folder`; false where there is anything but files and folders, or a name that
-/// is never given.
+fn name_link(naming: &mut Naming, path: &str, target: &Path) {
+    let target = target.as_os_str().as_bytes();
+    naming.file(path, LINK, target.len() as u64);
+    naming.content(target);
+}
+
+/// Collects the paths of the files and links below `folder`; false where there is anything else but folders, or a name
+/// that is never given.
 fn list(folder: &Path, prefix: &str, depth: usize, files: &mut BTreeSet<String>) -> Result<bool, DiskError> {
     let failed = |source| DiskError::new("read the folder", folder, source);
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -116,7 +156,7 @@ fn list(folder: &Path, prefix: &str, depth: usize, files: &mut BTreeSet<String>)
         let kind = entry.file_type().map_err(failed)?;
         let Ok(name) = entry.file_name().into_string() else { return Ok(false) };
         let path = format!("{prefix}{name}");
-        if kind.is_file() {
+        if kind.is_file() || kind.is_symlink() {
             files.insert(path);
         } else if !kind.is_dir() || depth == 0 || !list(&entry.path(), &format!("{path}/"), depth - 1, files)? {
             return Ok(false);
@@ -162,10 +202,17 @@ mod tests {
         DigestKey::load_or_create(&folder.join("key")).unwrap()
     }
 
+    fn text(content: &str) -> Sha256 {
+        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        context.update(content.as_bytes());
+        Sha256::of(context)
+    }
+
     fn example() -> Folder {
         let mut folder = Folder::default();
         folder.insert("a.json".into(), PUBLIC, json(&["x"]));
         folder.insert("b/c/d.json".into(), SECRET, json(&vec![0; 10_000]));
+        folder.link("b/c/e/f.yaml".into(), text("x"));
         folder
     }
 
@@ -184,12 +231,16 @@ mod tests {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
         let place = tempfile::tempdir().unwrap();
         let key = key(place.path());
-        let changes: [fn(&Path); 5] = [
+        let changes: [fn(&Path); 6] = [
             |path| fs::write(path.join("a.json"), "[\n  \"y\"\n]\n").unwrap(),
             |path| fs::set_permissions(path.join("b/c/d.json"), fs::Permissions::from_mode(0o644)).unwrap(),
             |path| fs::rename(path.join("a.json"), path.join("b.json")).unwrap(),
             |path| fs::write(path.join("more"), "").unwrap(),
             |path| symlink("a.json", path.join("link")).unwrap(),
+            |path| {
+                fs::remove_file(path.join("b/c/e/f.yaml")).unwrap();
+                symlink(link_to(text("y")), path.join("b/c/e/f.yaml")).unwrap();
+            },
         ];
         for (number, change) in changes.iter().enumerate() {
             let path = place.path().join(number.to_string());

@@ -3,7 +3,7 @@
 //! It holds no secret and is readable by everybody. The applier reads it as untrusted input, so every part of it is
 //! a type that cannot hold a harmful value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroU64;
 
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ApplicationId, RuntimeId};
+use crate::snapshot::Sha256;
 
 /// The version of the manifest's shape; a reader refuses one that it does not know.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -143,6 +144,9 @@ pub struct Manifest {
     pub runtime: RuntimeId,
     /// What is in it, by the applications' ids.
     pub applications: BTreeMap<ApplicationId, Entry>,
+    /// The texts of specifications and documents that are linked to in it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub texts: BTreeSet<Sha256>,
 }
 
 /// An application in a generation.

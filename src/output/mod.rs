@@ -11,6 +11,8 @@
 //! config/objects/<object>/bundles/<bundle>/bundle.json       0644  APIs, events, what kind of credentials
 //! config/objects/<object>/bundles/<bundle>/credentials.json  0640  the credentials
 //! config/objects/<object>/bundles/<bundle>/credentials.env   0640  the same for `EnvironmentFile=`
+//! config/objects/<object>/bundles/<bundle>/apis/<key>.<ending> -> ../../../../../texts/<sha256>
+//! config/texts/<sha256>                                0644  the text of a specification or document
 //! ```
 //!
 //! So a service reads `config/current/applications/<app>/bundles/<bundle>/credentials.env`. An application without
@@ -44,11 +46,18 @@
 //!   list of `id`, `name`, `folder`.
 //! - `bundle.json`: `id`, `name`, `description`, `request_schema`; `apis`: a list of `id`, `name`, `key`,
 //!   `description`, `target_url`, `group`, `version` (`value`, `deprecated`, `deprecated_since`, `for_removal`),
-//!   `specification` (`kind`, `format`); `events`: the same without `key` and `target_url`; `credentials`: `usable`,
+//!   `specification` (`kind`, `format`, and `file`, `sha256` of its text where that is there); `events`: the same without
+//!   `target_url`; `documents`: a list of `id`, `title`, `key`, `display_name`, `description`, `format`, `kind`, `file`,
+//!   `sha256`; `credentials`: `usable`,
 //!   `type`, `not_understood` (the plane's name of a type that this program does not know), `instances` (a list of `id`,
 //!   `condition`).
 //! - `applications.json`: `generation`, `runtime`, and `applications`: for each its `folder`, the keys of
 //!   `application.json`, and in `bundles` for each its `folder` and the keys of `bundle.json`.
+//!
+//! # Texts
+//!
+//! Where they are asked for, the texts of specifications and documents lie in `apis/`, `events/` and `documents/` of their
+//! bundle, as links to `texts/`, where each different one lies once. What no generation links to is removed.
 //!
 //! # Credentials
 //!
@@ -95,7 +104,9 @@ mod render;
 mod store;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use digest::{DigestKey, DigestKeyError};
 pub use render::RepeatedPart;
 pub use store::{Draft, OutputError, Published, Store};
+pub use texts::{IncomingText, Texts};

@@ -12,10 +12,11 @@ use serde_json::Value;
 
 use super::address::without_userinfo;
 use super::manifest::{GenerationNumber, Slug};
-use super::render::ApplicationNames;
+use super::render::{ApplicationNames, Given, place};
 use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
 use crate::snapshot::{
-    ApiDefinition, Application, Bundle, Credential, EventDefinition, Naming, Snapshot, Specification, Version,
+    ApiDefinition, Application, Bundle, Credential, Document, EventDefinition, Naming, Reading, Sha256, Snapshot,
+    Specification, Version,
 };
 
 /// The version of the shapes of the output files.
@@ -96,6 +97,7 @@ struct BundleFields<'a> {
     request_schema: Option<&'a str>,
     apis: Vec<ApiFields<'a>>,
     events: Vec<EventFields<'a>>,
+    documents: Vec<DocumentFields<'a>>,
     credentials: CredentialsFields<'a>,
 }
 
@@ -115,6 +117,7 @@ struct ApiFields<'a> {
 struct EventFields<'a> {
     id: &'a DefinitionId,
     name: &'a str,
+    key: &'a Slug,
     description: Option<&'a str>,
     group: Option<&'a str>,
     version: Option<VersionFields<'a>>,
@@ -133,6 +136,35 @@ struct VersionFields<'a> {
 struct SpecificationFields<'a> {
     kind: &'a str,
     format: &'a str,
+    #[serde(flatten)]
+    text: TextFields,
+}
+
+#[derive(Serialize)]
+struct DocumentFields<'a> {
+    id: &'a DefinitionId,
+    title: &'a str,
+    key: &'a Slug,
+    display_name: &'a str,
+    description: &'a str,
+    format: &'a str,
+    kind: Option<&'a str>,
+    #[serde(flatten)]
+    text: TextFields,
+}
+
+/// Where a text is, if it is there: below the folder of its bundle.
+#[derive(Serialize)]
+struct TextFields {
+    file: Option<String>,
+    sha256: Option<Sha256>,
+}
+
+impl TextFields {
+    fn new(folder: &str, key: &Slug, format: &str, reading: Option<Reading>) -> Self {
+        let sha256 = reading.and_then(|reading| reading.text);
+        Self { file: sha256.map(|_| place(folder, key, format)), sha256 }
+    }
 }
 
 #[derive(Serialize)]
@@ -254,9 +286,17 @@ impl<'a> ApplicationFields<'a> {
 
 impl<'a> BundleFields<'a> {
     fn new(bundle: &'a Bundle, names: &'a ApplicationNames) -> Self {
-        let Bundle { id, name, description, request_schema, apis: _, events, default_auth: _, instance_auths } = bundle;
-        let mut events: Vec<_> = events.iter().map(EventFields::from).collect();
-        events.sort_by_key(|event| event.id);
+        let Bundle {
+            id,
+            name,
+            description,
+            request_schema,
+            apis: _,
+            events: _,
+            documents: _,
+            default_auth: _,
+            instance_auths,
+        } = bundle;
         let mut instances: Vec<_> = instance_auths
             .iter()
             .map(|instance| InstanceFields { id: &instance.id, condition: instance.condition.as_str() })
@@ -269,7 +309,8 @@ impl<'a> BundleFields<'a> {
             description: description.as_deref(),
             request_schema: request_schema.as_deref(),
             apis: names.apis_of(bundle).map(ApiFields::from).collect(),
-            events,
+            events: names.events_of(bundle).map(EventFields::from).collect(),
+            documents: names.documents_of(bundle).map(DocumentFields::from).collect(),
             credentials: CredentialsFields {
                 usable: usable.is_some(),
                 kind: usable.map(|auth| kind(&auth.credential)),
@@ -291,21 +332,22 @@ impl<'a> From<(&'a ApiDefinition, &'a Slug)> for ApiFields<'a> {
             target_url: without_userinfo(target_url),
             group: group.as_deref(),
             version: version.as_ref().map(VersionFields::from),
-            specification: specification.as_ref().map(SpecificationFields::from),
+            specification: specification.as_ref().map(|of| SpecificationFields::new("apis", key, of)),
         }
     }
 }
 
-impl<'a> From<&'a EventDefinition> for EventFields<'a> {
-    fn from(event: &'a EventDefinition) -> Self {
+impl<'a> From<(&'a EventDefinition, &'a Slug)> for EventFields<'a> {
+    fn from((event, key): (&'a EventDefinition, &'a Slug)) -> Self {
         let EventDefinition { id, name, description, group, version, specification } = event;
         Self {
             id,
             name,
+            key,
             description: description.as_deref(),
             group: group.as_deref(),
             version: version.as_ref().map(VersionFields::from),
-            specification: specification.as_ref().map(SpecificationFields::from),
+            specification: specification.as_ref().map(|of| SpecificationFields::new("events", key, of)),
         }
     }
 }
@@ -318,10 +360,26 @@ impl<'a> From<&'a Version> for VersionFields<'a> {
     }
 }
 
-impl<'a> From<&'a Specification> for SpecificationFields<'a> {
-    fn from(specification: &'a Specification) -> Self {
-        let Specification { kind, format } = specification;
-        Self { kind, format }
+impl<'a> SpecificationFields<'a> {
+    fn new(folder: &str, key: &Slug, specification: &'a Specification) -> Self {
+        let Specification { id: _, kind, format, reading } = specification;
+        Self { kind, format, text: TextFields::new(folder, key, format, *reading) }
+    }
+}
+
+impl<'a> From<(&'a Document, &'a Slug)> for DocumentFields<'a> {
+    fn from((document, key): (&'a Document, &'a Slug)) -> Self {
+        let Document { id, title, display_name, description, format, kind, reading } = document;
+        Self {
+            id,
+            title,
+            key,
+            display_name,
+            description,
+            format,
+            kind: kind.as_deref(),
+            text: TextFields::new("documents", key, format, *reading),
+        }
     }
 }
 
@@ -362,14 +420,24 @@ pub(super) struct GivenBundle {
 
 /// The part of `bundle.json` that says which names were given.
 #[derive(Deserialize)]
-pub(super) struct GivenApis {
-    pub(super) apis: Vec<GivenApi>,
+pub(super) struct GivenKeys {
+    pub(super) apis: Vec<GivenKey>,
+    pub(super) events: Vec<GivenKey>,
+    #[serde(default)]
+    pub(super) documents: Vec<GivenKey>,
 }
 
-/// An API and the key that it was given.
+/// An API, an event or a document, and the key that it was given.
 #[derive(Deserialize)]
-pub(super) struct GivenApi {
-    pub(super) id: DefinitionId,
-    pub(super) name: String,
-    pub(super) key: Slug,
+pub(super) struct GivenKey {
+    id: DefinitionId,
+    #[serde(alias = "title")]
+    name: String,
+    /// Events had none at first.
+    key: Option<Slug>,
+}
+
+/// The keys, by what they were given to.
+pub(super) fn given_keys(list: Vec<GivenKey>) -> Given<DefinitionId> {
+    list.into_iter().filter_map(|given| Some((given.id, (given.name, given.key?)))).collect()
 }

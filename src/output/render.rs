@@ -8,7 +8,7 @@ use super::manifest::Slug;
 use super::names::assign;
 use super::public::{ApplicationFile, BundleFile};
 use crate::ids::{ApplicationId, BundleId, DefinitionId};
-use crate::snapshot::{ApiDefinition, Application, Bundle, Naming};
+use crate::snapshot::{ApiDefinition, Application, Bundle, Document, EventDefinition, Naming, Sha256, Specification};
 
 /// The names that were given to things of one kind, and what they were made from.
 pub(super) type Given<Id> = BTreeMap<Id, (String, Slug)>;
@@ -29,6 +29,10 @@ pub(super) struct ApplicationNames {
     pub(super) bundles: Given<BundleId>,
     /// The keys of each bundle's APIs.
     pub(super) apis: BTreeMap<BundleId, Given<DefinitionId>>,
+    /// The keys of each bundle's events.
+    pub(super) events: BTreeMap<BundleId, Given<DefinitionId>>,
+    /// The keys of each bundle's documents.
+    pub(super) documents: BTreeMap<BundleId, Given<DefinitionId>>,
 }
 
 /// Two things of an application have the same id, so the snapshot does not describe one state.
@@ -59,21 +63,25 @@ impl ApplicationNames {
     fn assign(application: &Application, before: &Self) -> Result<Self, RepeatedPart> {
         let repeated = |what| RepeatedPart { application: application.id.clone(), what };
         let mut bundles = BTreeMap::new();
-        let mut apis = BTreeMap::new();
-        let empty = Given::new();
+        let mut names = Self::default();
         for bundle in &application.bundles {
             if bundles.insert(bundle.id.clone(), bundle.name.to_string()).is_some() {
                 return Err(repeated(format!("the bundle {}", bundle.id)));
             }
-            let mut names = BTreeMap::new();
-            for api in &bundle.apis {
-                if names.insert(api.id.clone(), api.name.to_string()).is_some() {
-                    return Err(repeated(format!("the API {}", api.id)));
-                }
-            }
-            apis.insert(bundle.id.clone(), given("api", before.apis.get(&bundle.id).unwrap_or(&empty), names));
+            let apis = bundle.apis.iter().map(|api| (&api.id, &api.name));
+            let events = bundle.events.iter().map(|event| (&event.id, &event.name));
+            let documents = bundle.documents.iter().map(|document| (&document.id, &document.title));
+            let id = &bundle.id;
+            let apis = keys("api", before.apis.get(id), apis).map_err(|api| repeated(format!("the API {api}")))?;
+            let events =
+                keys("event", before.events.get(id), events).map_err(|event| repeated(format!("the event {event}")))?;
+            let documents = keys("document", before.documents.get(id), documents)
+                .map_err(|document| repeated(format!("the document {document}")))?;
+            names.apis.insert(id.clone(), apis);
+            names.events.insert(id.clone(), events);
+            names.documents.insert(id.clone(), documents);
         }
-        Ok(Self { bundles: given("bundle", &before.bundles, bundles), apis })
+        Ok(Self { bundles: given("bundle", &before.bundles, bundles), ..names })
     }
 
     /// The bundles of the application that these names were given for, in the order of their ids, with their folders.
@@ -87,10 +95,42 @@ impl ApplicationNames {
 
     /// The APIs of a bundle of that application, in the order of their ids, with their keys.
     pub(super) fn apis_of<'a>(&'a self, bundle: &'a Bundle) -> impl Iterator<Item = (&'a ApiDefinition, &'a Slug)> {
-        let apis: BTreeMap<_, _> = bundle.apis.iter().map(|api| (&api.id, api)).collect();
-        let given = self.apis.get(&bundle.id).into_iter().flatten();
-        given.filter_map(move |(id, (_, slug))| Some((*apis.get(id)?, slug)))
+        with_keys(self.apis.get(&bundle.id), &bundle.apis, |api| &api.id)
     }
+
+    /// Its events.
+    pub(super) fn events_of<'a>(&'a self, bundle: &'a Bundle) -> impl Iterator<Item = (&'a EventDefinition, &'a Slug)> {
+        with_keys(self.events.get(&bundle.id), &bundle.events, |event| &event.id)
+    }
+
+    /// Its documents.
+    pub(super) fn documents_of<'a>(&'a self, bundle: &'a Bundle) -> impl Iterator<Item = (&'a Document, &'a Slug)> {
+        with_keys(self.documents.get(&bundle.id), &bundle.documents, |document| &document.id)
+    }
+}
+
+fn with_keys<'a, T>(
+    given: Option<&'a Given<DefinitionId>>,
+    items: &'a [T],
+    id: impl Fn(&'a T) -> &'a DefinitionId,
+) -> impl Iterator<Item = (&'a T, &'a Slug)> {
+    let items: BTreeMap<_, _> = items.iter().map(|item| (id(item), item)).collect();
+    given.into_iter().flatten().filter_map(move |(id, (_, slug))| Some((*items.get(id)?, slug)))
+}
+
+/// The keys of the parts of one bundle; an error names one that is there twice.
+fn keys<'a>(
+    word: &str,
+    before: Option<&Given<DefinitionId>>,
+    parts: impl Iterator<Item = (&'a DefinitionId, &'a Box<str>)>,
+) -> Result<Given<DefinitionId>, &'a DefinitionId> {
+    let mut names = BTreeMap::new();
+    for (id, name) in parts {
+        if names.insert(id.clone(), name.to_string()).is_some() {
+            return Err(id);
+        }
+    }
+    Ok(given(word, before.unwrap_or(&Given::new()), names))
 }
 
 fn given<Id: Ord + Clone + std::fmt::Display>(
@@ -117,6 +157,40 @@ pub(super) fn folder(application: &Application, naming: Naming, names: &Applicat
         folder.insert(format!("bundles/{slug}/bundle.json"), PUBLIC, json(&BundleFile::new(bundle, names)));
         folder.insert(format!("bundles/{slug}/credentials.json"), SECRET, secret_json);
         folder.insert(format!("bundles/{slug}/credentials.env"), SECRET, secret_env);
+        for (path, text) in texts_of(bundle, names) {
+            folder.link(format!("bundles/{slug}/{path}"), text);
+        }
     }
     folder
+}
+
+/// The texts of a bundle, and their places in its folder.
+pub(super) fn texts_of<'a>(
+    bundle: &'a Bundle,
+    names: &'a ApplicationNames,
+) -> impl Iterator<Item = (String, Sha256)> + use<'a> {
+    let of_specification = |folder, key, specification: &Specification| {
+        Some((place(folder, key, &specification.format), specification.reading?.text?))
+    };
+    let apis =
+        names.apis_of(bundle).filter_map(move |(api, key)| of_specification("apis", key, api.specification.as_ref()?));
+    let events = names
+        .events_of(bundle)
+        .filter_map(move |(event, key)| of_specification("events", key, event.specification.as_ref()?));
+    let documents = names
+        .documents_of(bundle)
+        .filter_map(|(document, key)| Some((place("documents", key, &document.format), document.reading?.text?)));
+    apis.chain(events).chain(documents)
+}
+
+/// Where a text lies in the folder of its bundle.
+pub(super) fn place(folder: &str, key: &Slug, format: &str) -> String {
+    let ending = match format {
+        "JSON" => "json",
+        "YAML" => "yaml",
+        "XML" => "xml",
+        "MARKDOWN" => "md",
+        _ => "txt",
+    };
+    format!("{folder}/{key}.{ending}")
 }

@@ -6,16 +6,17 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::current::Current;
+use super::current::{Current, texts_of_generation};
 use super::digest::DigestKey;
 use super::folder::{FOLDER, Folder, PUBLIC, json, name_on_disk};
 use super::layout::{Layout, application, applications, link_to};
 use super::manifest::{Changes, Entry, GenerationNumber, MANIFEST_VERSION, Manifest, ObjectName, Slug};
 use super::public::Catalogue;
 use super::render::{self, ApplicationNames, Names, RepeatedPart};
+use super::texts::Texts;
 use crate::disk::{self, DiskError, Staged};
 use crate::ids::{ApplicationId, RuntimeId};
-use crate::snapshot::{Application, Snapshot};
+use crate::snapshot::{Application, Sha256, Snapshot};
 
 /// The output folder of this agent, of which it is the only writer.
 #[derive(Debug)]
@@ -83,6 +84,11 @@ impl Store {
         Ok(store)
     }
 
+    /// The texts of specifications and documents.
+    pub fn texts(&self) -> Texts {
+        Texts::new(self.layout.root())
+    }
+
     /// The generation that readers see, where there is a sound one.
     pub fn current(&self) -> Option<&Manifest> {
         self.current.as_ref()
@@ -127,6 +133,7 @@ impl Store {
             published_at: now,
             runtime: snapshot.runtime().clone(),
             applications,
+            texts: texts(snapshot, &names),
         };
         if let Err(error) = self.write(snapshot, &names, &manifest) {
             if let Err(worse) = self.recover() {
@@ -157,6 +164,7 @@ impl Store {
             self.layout.remove_older(current.generation, NonZeroUsize::MIN)?;
         }
         self.layout.remove_unreferenced()?;
+        self.collect_texts()?;
         Ok(published)
     }
 
@@ -224,6 +232,7 @@ impl Store {
         for folder in [self.layout.root(), &self.layout.objects()] {
             warn_if_failed(disk::sweep(folder));
         }
+        warn_if_failed(self.texts().sweep());
         let seen = self.layout.generations()?.last().copied();
         let mut number = None;
         match Current::read(&self.layout, &self.key) {
@@ -258,7 +267,34 @@ impl Store {
             warn_if_failed(self.layout.remove_older(current.generation, self.keep));
         }
         warn_if_failed(self.layout.remove_unreferenced());
+        warn_if_failed(self.collect_texts());
     }
+
+    fn collect_texts(&self) -> Result<(), DiskError> {
+        let texts = self.texts();
+        if texts.is_empty()? {
+            return Ok(());
+        }
+        let mut used = BTreeSet::new();
+        for number in self.layout.generations()? {
+            match texts_of_generation(&self.layout.generation(number)) {
+                Some(of) => used.extend(of),
+                // What cannot be read may lead to any of them.
+                None => return Ok(()),
+            }
+        }
+        texts.remove_unused(&used)
+    }
+}
+
+/// The texts that are linked to.
+fn texts(snapshot: &Snapshot, names: &Names) -> BTreeSet<Sha256> {
+    named(snapshot.applications(), names)
+        .flat_map(|(application, _, inside)| {
+            inside.bundles_of(application).flat_map(|(bundle, _)| render::texts_of(bundle, inside))
+        })
+        .map(|(_, text)| text)
+        .collect()
 }
 
 /// Each application with its folder and the names inside, in the order of the list.

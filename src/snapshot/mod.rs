@@ -6,6 +6,7 @@
 pub mod brake;
 
 mod naming;
+mod text;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
 
 pub use naming::{NAMING_LABEL, Naming};
+pub use text::{InvalidSha256, Reading, Sha256, TextKind, TextPlace, TextSlot};
 
 /// Everything that this runtime may use, at one instant.
 #[derive(Debug, Clone)]
@@ -81,6 +83,14 @@ impl Snapshot {
     pub fn applications(&self) -> &[Application] {
         &self.applications
     }
+
+    /// The place of each text that the plane has, or may have.
+    pub fn texts(&mut self) -> impl Iterator<Item = TextSlot<'_>> {
+        self.applications.iter_mut().flat_map(|application| {
+            let id = &application.id;
+            application.bundles.iter_mut().flat_map(move |bundle| bundle.texts(id))
+        })
+    }
 }
 
 /// An Application: a business system whose APIs and events this runtime may use.
@@ -133,6 +143,8 @@ pub struct Bundle {
     pub apis: Vec<ApiDefinition>,
     /// Event Definitions, in the order of their ids.
     pub events: Vec<EventDefinition>,
+    /// Documents, in the order of their ids; none where they are not asked for.
+    pub documents: Vec<Document>,
     /// Credentials that serve every runtime.
     pub default_auth: Option<Auth>,
     /// Credentials that belong to this runtime, in the order of their ids.
@@ -152,13 +164,36 @@ pub struct Version {
     pub for_removal: Option<bool>,
 }
 
-/// The kind and format of a definition's specification; the text itself is not part of a snapshot.
+/// The kind and format of a definition's specification; the text itself lies in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Specification {
+    /// The specification's own identity; absent in the older dialect.
+    pub id: Option<Box<str>>,
     /// `ODATA`, `OPEN_API`, `ASYNC_API`, or a word that came later.
     pub kind: Box<str>,
     /// `YAML`, `JSON`, `XML`, or a word that came later.
     pub format: Box<str>,
+    /// What was read of its text.
+    pub reading: Option<Reading>,
+}
+
+/// A document: what a bundle's makers wrote for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Stable identity.
+    pub id: DefinitionId,
+    /// Its title.
+    pub title: Box<str>,
+    /// The name to show.
+    pub display_name: Box<str>,
+    /// What it is about.
+    pub description: Box<str>,
+    /// `MARKDOWN`, or a word that came later.
+    pub format: Box<str>,
+    /// What kind of document it is, a word of the application's own.
+    pub kind: Option<Box<str>>,
+    /// What was read of its text.
+    pub reading: Option<Reading>,
 }
 
 /// An API Definition.
@@ -317,6 +352,32 @@ pub enum Credential {
 }
 
 impl Bundle {
+    fn texts<'a>(&'a mut self, application: &'a ApplicationId) -> impl Iterator<Item = TextSlot<'a>> {
+        let bundle = &self.id;
+        let place = move |kind, id: &DefinitionId| TextPlace {
+            application: application.clone(),
+            bundle: bundle.clone(),
+            kind,
+            id: id.clone(),
+        };
+        let apis = self.apis.iter_mut().filter_map(move |api| {
+            let fingerprint = text::of_api(api);
+            let reading = &mut api.specification.as_mut()?.reading;
+            Some(TextSlot { place: place(TextKind::Api, &api.id), fingerprint, reading })
+        });
+        let events = self.events.iter_mut().filter_map(move |event| {
+            let fingerprint = text::of_event(event);
+            let reading = &mut event.specification.as_mut()?.reading;
+            Some(TextSlot { place: place(TextKind::Event, &event.id), fingerprint, reading })
+        });
+        let documents = self.documents.iter_mut().map(move |document| TextSlot {
+            place: place(TextKind::Document, &document.id),
+            fingerprint: text::of_document(document),
+            reading: &mut document.reading,
+        });
+        apis.chain(events).chain(documents)
+    }
+
     /// The credentials that this runtime uses for the bundle: its own that succeeded, the last of them by id,
     /// before those that serve every runtime. None where there are none that this program understands.
     pub fn usable_auth(&self) -> Option<&Auth> {

@@ -1,5 +1,7 @@
 //! One GraphQL request and its answer.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -134,14 +136,21 @@ impl Graphql {
     ) -> Result<U, CallError> {
         let request_id = Uuid::new_v4();
         let fail = |fault| CallError { operation: operation.name, host: self.host(), request_id, fault };
-        let request = Request { operation_name: operation.name, query: operation.text, variables };
-        let body = serde_json::to_vec(&request).map_err(|error| fail(Fault::Shape(error.to_string())))?;
-        tracing::debug!(OPERATION = operation.name, REQUEST_ID = %request_id, HOST = self.host(), "asking {}", operation.name);
-        let answer = self.exchange(request_id, body).await.map_err(fail)?;
+        let answer = self.exchange(operation, request_id, variables, None).await.map_err(fail)?;
         self.decode(&answer).and_then(judge).map_err(fail)
     }
 
-    async fn exchange(&self, request_id: Uuid, body: Vec<u8>) -> Result<Answer, Fault> {
+    /// Sends a request and takes its answer: into memory, or, if there is a file for it and it is a good one, there.
+    pub(super) async fn exchange(
+        &self,
+        operation: Operation<'_>,
+        request_id: Uuid,
+        variables: impl Serialize,
+        spool: Option<&mut File>,
+    ) -> Result<Answer, Fault> {
+        let request = Request { operation_name: operation.name, query: operation.text, variables };
+        let body = serde_json::to_vec(&request).map_err(|error| Fault::Shape(error.to_string()))?;
+        tracing::debug!(OPERATION = operation.name, REQUEST_ID = %request_id, HOST = self.host(), "asking {}", operation.name);
         let request = self
             .client
             .post(self.url.clone())
@@ -157,24 +166,35 @@ impl Graphql {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
         let mut answer = Answer { status, retry_after, bytes: Vec::new() };
-        tokio::time::timeout(self.limits.whole_timeout, self.read(&mut response, &mut answer.bytes))
+        let read = self.read(&mut response, &mut answer.bytes, spool.filter(|_| status == 200));
+        tokio::time::timeout(self.limits.whole_timeout, read)
             .await
             .map_err(|_| Fault::Timeout(self.limits.whole_timeout))??;
         Ok(answer)
     }
 
-    async fn read(&self, response: &mut reqwest::Response, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+    async fn read(
+        &self,
+        response: &mut reqwest::Response,
+        bytes: &mut Vec<u8>,
+        mut spool: Option<&mut File>,
+    ) -> Result<(), Fault> {
+        let mut length = 0;
         // The length header is only a hint, and a compressed answer has none: what counts is what arrives here.
         while let Some(chunk) = response.chunk().await.map_err(|error| self.classify(&error))? {
-            if (bytes.len() + chunk.len()) as u64 > self.limits.max_answer {
+            length += chunk.len() as u64;
+            if length > self.limits.max_answer {
                 return Err(Fault::TooLarge(self.limits.max_answer));
             }
-            bytes.extend_from_slice(&chunk);
+            match &mut spool {
+                Some(file) => file.write_all(&chunk).map_err(|error| Fault::Spool(error.to_string()))?,
+                None => bytes.extend_from_slice(&chunk),
+            }
         }
         Ok(())
     }
 
-    fn decode<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Fault> {
+    pub(super) fn decode<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Fault> {
         // A query that does not fit the schema is answered with 422 and an ordinary GraphQL body.
         if !matches!(answer.status, 200 | 422) {
             return Err(Fault::Status {
@@ -302,10 +322,10 @@ fn tls_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rus
     error.downcast_ref().or_else(held).or_else(|| tls_cause(error.source()?))
 }
 
-struct Answer {
-    status: u16,
-    retry_after: Option<Duration>,
-    bytes: Vec<u8>,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Drop for Answer {

@@ -47,6 +47,8 @@ pub enum Fault {
     },
     /// The answer is larger, decompressed, than the limit in bytes.
     TooLarge(u64),
+    /// The answer cannot be written to the file that it was to go to.
+    Spool(String),
     /// The answer is not a GraphQL answer; the text says why.
     NotGraphql(String),
     /// The plane answered with errors; never empty.
@@ -171,7 +173,7 @@ impl Fault {
     pub fn source(&self) -> Source {
         match self {
             Self::Connect(_) | Self::Timeout(_) | Self::Interrupted(_) => Source::Wire,
-            Self::ServerCertificate(_) | Self::ProxyCredentials(_) => Source::Ours,
+            Self::ServerCertificate(_) | Self::ProxyCredentials(_) | Self::Spool(_) => Source::Ours,
             Self::CertificateRefused(_) | Self::UnknownRuntime(_) => Source::Identity,
             Self::Status { code: 401 | 403, .. } => Source::Identity,
             Self::Status { code: 400..=499, .. } | Self::TooLarge(_) => Source::Ours,
@@ -198,6 +200,7 @@ impl Fault {
             | Self::Timeout(_)
             | Self::Interrupted(_)
             | Self::TooLarge(_)
+            | Self::Spool(_)
             | Self::NotGraphql(_)
             | Self::Shape(_) => Retry::Later(None),
         }
@@ -213,7 +216,12 @@ impl Fault {
             | Self::UnknownRuntime(_) => true,
             Self::Status { code, .. } => matches!(code, 401 | 403 | 413 | 422 | 429),
             Self::Graphql(errors) => errors.iter().all(|error| error.is_refused_token() || error.is_schema_refusal()),
-            Self::Timeout(_) | Self::Interrupted(_) | Self::TooLarge(_) | Self::NotGraphql(_) | Self::Shape(_) => false,
+            Self::Timeout(_)
+            | Self::Interrupted(_)
+            | Self::TooLarge(_)
+            | Self::Spool(_)
+            | Self::NotGraphql(_)
+            | Self::Shape(_) => false,
         }
     }
 
@@ -236,6 +244,7 @@ impl Fault {
             | Self::Interrupted(_)
             | Self::Status { .. }
             | Self::TooLarge(_)
+            | Self::Spool(_)
             | Self::NotGraphql(_)
             | Self::Shape(_) => false,
         }
@@ -253,6 +262,7 @@ impl Fault {
             Self::Status { code: 429, .. } => "rate_limited",
             Self::Status { .. } => "status",
             Self::TooLarge(_) => "too_large",
+            Self::Spool(_) => "spool",
             Self::NotGraphql(_) => "not_graphql",
             Self::Graphql(_) => "graphql",
             Self::Shape(_) => "shape",
@@ -290,6 +300,7 @@ impl fmt::Display for Fault {
             Self::TooLarge(limit) => {
                 write!(f, "the answer is larger than the limit of {limit} bytes")
             }
+            Self::Spool(why) => write!(f, "the answer cannot be written to a file ({why})"),
             Self::NotGraphql(why) => write!(f, "the answer is not GraphQL ({why})"),
             Self::Graphql(errors) => {
                 f.write_str("the plane answered ")?;

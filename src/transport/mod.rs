@@ -5,9 +5,11 @@ mod client;
 mod excerpt;
 mod fault;
 mod proxy;
+mod spool;
 
 pub use call::{Graphql, Limits, Operation};
 pub use client::{ClientOptions, ClientPem, Protocol, Trust, TrustError, client};
 pub use excerpt::{excerpt, fit};
 pub use fault::{CallError, Fault, GraphqlError, Retry, Source};
 pub use proxy::{InvalidProxy, Proxy, ProxyUrl};
+pub use spool::Spooled;

@@ -26,6 +26,7 @@ mod renewal;
 mod restart;
 mod scene;
 mod secrecy;
+mod specifications;
 mod strangers;
 mod tree;
 mod unpairing;

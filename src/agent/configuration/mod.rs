@@ -7,15 +7,18 @@ mod schedule;
 mod shelf;
 #[cfg(test)]
 mod simulation;
+mod texts;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::schedule::Failure;
+use self::texts::{TextIndex, Unread};
 use super::board::Board;
 use super::link;
 use super::pulse::Pulse;
@@ -23,8 +26,8 @@ use super::standing::{self, Standing};
 use super::status::{Area, Severity};
 use super::trust::{Answered, How};
 use crate::clock::{self, Due, SharedClock};
-use crate::config::Settings;
-use crate::director::{Dialect, Director, FetchError, FetchOptions, PageSize};
+use crate::config::{Settings, Specifications};
+use crate::director::{Dialect, Director, Documents, FetchError, FetchOptions, PageSize};
 use crate::identity::Identity;
 use crate::ids::RuntimeId;
 use crate::kept::{Known, PlaneFile};
@@ -107,7 +110,11 @@ pub struct ConfigurationLoop {
     /// Removals that are not believed yet.
     brake: Brake,
     /// A snapshot that could not be written, with the instant of the next try.
-    unwritten: Option<(Snapshot, Due, u32)>,
+    unwritten: Option<(Arc<Snapshot>, Due, u32)>,
+    /// What is known of the texts of specifications and documents.
+    texts: TextIndex,
+    /// The texts that are still to be read, and what they belong to.
+    unread: Option<Unread>,
     report: Report,
 }
 
@@ -142,6 +149,8 @@ impl ConfigurationLoop {
             left_alone_until: None,
             brake: Brake::default(),
             unwritten: None,
+            texts: TextIndex::default(),
+            unread: None,
             report: Report::Done,
         };
         if let Some(manifest) = shelf.store.current() {
@@ -204,6 +213,9 @@ impl ConfigurationLoop {
             Report::Due(..) | Report::Done => None,
         };
         let write_at = self.unwritten.as_ref().map(|(_, at, _)| *at);
+        if self.unread.is_some() {
+            return now;
+        }
         [self.poll_at, report_at, write_at].into_iter().flatten().map(|due| due.at(now)).min().unwrap_or(Timestamp::MAX)
     }
 
@@ -216,7 +228,7 @@ impl ConfigurationLoop {
         let Some(identity) = identity else {
             self.poll_at = None;
             self.forget_troubles();
-            for area in [Area::Sync, Area::Removals, Area::Report] {
+            for area in [Area::Sync, Area::Removals, Area::Specifications, Area::Report] {
                 self.around.board.withdraw(area);
             }
             self.around.board.update(|status| status.sync.next = None);
@@ -250,6 +262,7 @@ impl ConfigurationLoop {
     /// What one plane asked for, and how often it failed, is nothing to another.
     fn forget_troubles(&mut self) {
         (self.left_alone_until, self.failures, self.brake) = (None, 0, Brake::default());
+        self.unread = None;
     }
 
     fn poll_now(&mut self) {
@@ -281,6 +294,8 @@ impl ConfigurationLoop {
         } else if self.poll_at.is_some_and(|at| at.is_over(now)) {
             // What came of it is on the board.
             let _ = self.poll(Consent::NotGiven).await;
+        } else if self.unread.is_some() {
+            self.read_more().await;
         } else if let Report::Due(at, failures) = self.report
             && at.is_over(now)
             && self.may_report()
@@ -320,6 +335,10 @@ impl ConfigurationLoop {
         let options = FetchOptions {
             page_size: self.page_size.unwrap_or(settings.sync.page_size).min(settings.sync.page_size),
             dialect: self.dialect,
+            documents: match settings.sync.specifications {
+                Specifications::Read => Documents::Listed,
+                Specifications::LeftOut => Documents::LeftOut,
+            },
             ..FetchOptions::default()
         };
         match plane.director.fetch(&plane.runtime, &options).await {
@@ -351,6 +370,7 @@ impl ConfigurationLoop {
                     status.sync.next = Some(next);
                 });
                 let snapshot = self.hold_back(fetched.snapshot, consent, &settings).await?;
+                let snapshot = self.with_texts(snapshot).await;
                 self.write(snapshot, 0).await
             }
             Err(error) => Err(self.failed(&error, &settings)),

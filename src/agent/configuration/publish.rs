@@ -1,8 +1,10 @@
 //! From a snapshot to files: publication, and what is told of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::shelf::{Shelf, Shelved};
+use super::texts::TextIndex;
 use super::{ConfigurationLoop, LONGEST_POLL};
 use crate::agent::status::{Area, OutputStatus, Severity};
 use crate::backoff::Backoff;
@@ -14,7 +16,7 @@ use crate::snapshot::Snapshot;
 
 impl ConfigurationLoop {
     /// Publishes a snapshot on a blocking thread: the loops go on meanwhile.
-    pub(super) async fn write(&mut self, snapshot: Snapshot, failures: u32) -> Result<String, String> {
+    pub(super) async fn write(&mut self, snapshot: Arc<Snapshot>, failures: u32) -> Result<String, String> {
         // It is out only while this function waits, and this function is not called twice at once.
         let Some(mut shelf) = self.shelf.take() else { return Err("The last write is not done yet.".into()) };
         self.unwritten = None;
@@ -95,6 +97,7 @@ impl ConfigurationLoop {
         match result {
             Ok(None) => {}
             Ok(Some(restored)) => {
+                self.texts = restored.texts;
                 self.around.board.update(|status| {
                     status.sync.last_success = status.sync.last_success.or(Some(restored.read_at));
                 });
@@ -167,6 +170,7 @@ impl ConfigurationLoop {
     pub(super) async fn clear(&mut self, runtime: Option<RuntimeId>) -> Result<(), String> {
         let Some(mut shelf) = self.shelf.take() else { return Err("the last write is not done yet".into()) };
         self.unwritten = None;
+        self.unread = None;
         let now = self.now();
         let emptied = tokio::task::spawn_blocking(move || {
             let result = shelf.empty(runtime, now);
@@ -179,7 +183,7 @@ impl ConfigurationLoop {
         self.put_back(shelf);
         self.around.board.update(|status| status.sync = Default::default());
         result?;
-        self.dialect = None;
+        (self.dialect, self.texts) = (None, TextIndex::default());
         self.plane_file
             .borrow_mut()
             .remove()

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::texts::TextIndex;
 use crate::ids::RuntimeId;
 use crate::kept::{Kept, NotKept, SnapshotFile};
 use crate::output::{OutputError, Published, Store};
@@ -34,6 +35,8 @@ pub(super) struct Restored {
     pub(super) applications: usize,
     /// What became of it.
     pub(super) published: Published,
+    /// What is known of the texts.
+    pub(super) texts: TextIndex,
 }
 
 /// Why nothing was published.
@@ -69,14 +72,21 @@ impl Shelf {
         runtime: Option<&RuntimeId>,
         now: Timestamp,
     ) -> Result<Option<Restored>, ShelfError> {
-        let Some(Kept { snapshot, read_at }) = self.kept.load() else { return Ok(None) };
+        let Some(Kept { mut snapshot, read_at }) = self.kept.load() else { return Ok(None) };
         let ours = runtime.or_else(|| self.store.current().map(|manifest| &manifest.runtime));
         if ours.is_some_and(|ours| ours != snapshot.runtime()) {
             tracing::info!("what the plane last said is of the runtime {}, and is not used", snapshot.runtime());
             return Ok(None);
         }
+        // A link to a text that is not there would help nobody; it is read anew.
+        let present = self.store.texts();
+        for slot in snapshot.texts() {
+            slot.reading.take_if(|reading| reading.text.is_some_and(|text| !present.has(text)));
+        }
+        let mut texts = TextIndex::default();
+        texts.learn(&mut snapshot);
         let published = self.store.publish(&snapshot, now)?;
-        Ok(Some(Restored { read_at, applications: snapshot.applications().len(), published }))
+        Ok(Some(Restored { read_at, applications: snapshot.applications().len(), published, texts }))
     }
 
     /// Removes what is kept, and empties the files: those of `runtime`, or of whichever they are.

@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
-use crate::snapshot::{self, RepeatedApplication, Snapshot};
+use crate::snapshot::{self, RepeatedApplication, Sha256, Snapshot};
 
 type Text = Option<Box<str>>;
 type Parameters = BTreeMap<Box<str>, Vec<Secret>>;
@@ -99,6 +100,9 @@ struct Bundle {
     request_schema: Text,
     apis: Vec<ApiDefinition>,
     events: Vec<EventDefinition>,
+    /// Came later within the version: what was written before has none, and where there are none, nothing is written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    documents: Vec<Document>,
     default_auth: Option<Auth>,
     instance_auths: Vec<InstanceAuth>,
 }
@@ -134,8 +138,31 @@ struct Version {
 
 #[derive(Serialize, Deserialize)]
 struct Specification {
+    /// Came later within the version, as did `reading`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Text,
     kind: Box<str>,
     format: Box<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reading: Option<Reading>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    id: DefinitionId,
+    title: Box<str>,
+    display_name: Box<str>,
+    description: Box<str>,
+    format: Box<str>,
+    kind: Text,
+    reading: Option<Reading>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Reading {
+    of: Sha256,
+    text: Option<Sha256>,
+    read_at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -206,7 +233,7 @@ macro_rules! plain {
     )+};
 }
 
-plain!(Box<str>, bool, Value, ApplicationId, BundleId, DefinitionId, InstanceAuthId);
+plain!(Box<str>, bool, Value, Sha256, Timestamp, ApplicationId, BundleId, DefinitionId, InstanceAuthId);
 
 /// What has the same fields in the program. Whoever adds a field there is told by the compiler that it is lost here.
 macro_rules! alike {
@@ -230,11 +257,13 @@ alike! {
         id, name, provider, description, base_url, system_number, local_tenant_id, health_check_url, labels, condition,
         events_url, system_status, error, deleted_at, bundles
     }
-    Bundle { id, name, description, request_schema, apis, events, default_auth, instance_auths }
+    Bundle { id, name, description, request_schema, apis, events, documents, default_auth, instance_auths }
     ApiDefinition { id, name, description, target_url, group, version, specification }
     EventDefinition { id, name, description, group, version, specification }
     Version { value, deprecated, deprecated_since, for_removal }
-    Specification { kind, format }
+    Specification { id, kind, format, reading }
+    Document { id, title, display_name, description, format, kind, reading }
+    Reading { of, text, read_at }
     InstanceAuth { id, condition, message, context, auth }
     Auth { credential, headers, query_parameters, csrf, certificate_common_name, access_strategy }
     Csrf { token_url, credential, headers, query_parameters }

@@ -125,6 +125,7 @@ pub(super) fn bundle(id: &str, name: &str, password: &str) -> Bundle {
         request_schema: None,
         apis: vec![api("api-1", "Orders v1", "https://example.com/orders")],
         events: Vec::new(),
+        documents: Vec::new(),
         default_auth: Some(auth(Credential::Basic { username: "user".into(), password: password.into() })),
         instance_auths: Vec::new(),
     }

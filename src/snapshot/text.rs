@@ -1,0 +1,172 @@
+//! The texts of specifications and documents: what a snapshot knows of them. The texts themselves lie in files.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{ApiDefinition, Document, EventDefinition, Version};
+use crate::ids::{ApplicationId, BundleId, DefinitionId};
+
+/// A SHA-256: of a text, whose file has this name, or of what a text belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha256([u8; 32]);
+
+/// A text that is not 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a SHA-256 has 64 lower-case hexadecimal digits")]
+pub struct InvalidSha256;
+
+impl Sha256 {
+    /// What a finished computation gave.
+    pub fn of(context: digest::Context) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl TryFrom<String> for Sha256 {
+    type Error = InvalidSha256;
+
+    fn try_from(text: String) -> Result<Self, InvalidSha256> {
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Ok(byte - b'0'),
+            b'a'..=b'f' => Ok(byte - b'a' + 10),
+            _ => Err(InvalidSha256),
+        };
+        let mut bytes = [0; 32];
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != bytes.len() || !rest.is_empty() {
+            return Err(InvalidSha256);
+        }
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = digit(*high)? * 16 + digit(*low)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl From<Sha256> for String {
+    fn from(sum: Sha256) -> String {
+        sum.to_string()
+    }
+}
+
+/// What was read of a text, once it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// What its owner was like then: the fingerprint of the definition or document. Another one means that the text
+    /// may have changed with it.
+    pub of: Sha256,
+    /// The text, which lies in a file of this name; none where the plane had none.
+    pub text: Option<Sha256>,
+    /// When it was read.
+    pub read_at: Timestamp,
+}
+
+/// What has a text of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TextKind {
+    /// An API Definition, with its specification.
+    Api,
+    /// An Event Definition, with its specification.
+    Event,
+    /// A document.
+    Document,
+}
+
+/// Where a text belongs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TextPlace {
+    /// The application.
+    pub application: ApplicationId,
+    /// Its bundle.
+    pub bundle: BundleId,
+    /// What of the bundle.
+    pub kind: TextKind,
+    /// Which one.
+    pub id: DefinitionId,
+}
+
+/// A text's place in a snapshot, to be filled in.
+pub struct TextSlot<'a> {
+    /// Where it belongs.
+    pub place: TextPlace,
+    /// What its owner is like now.
+    pub fingerprint: Sha256,
+    /// What was read.
+    pub reading: &'a mut Option<Reading>,
+}
+
+/// A fingerprint in the making: each part with its length before it, so that no two lists of parts are alike.
+struct Parts(digest::Context);
+
+impl Parts {
+    fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.0.update(&(text.len() as u64).to_be_bytes());
+        self.0.update(text.as_bytes());
+        self
+    }
+
+    fn maybe(&mut self, text: Option<&str>) -> &mut Self {
+        self.0.update(&[u8::from(text.is_some())]);
+        self.text(text.unwrap_or_default())
+    }
+
+    fn version(&mut self, version: Option<&Version>) -> &mut Self {
+        let word = |flag: Option<bool>| flag.map(|flag| if flag { "true" } else { "false" });
+        self.maybe(version.map(|version| &*version.value))
+            .maybe(version.and_then(|version| word(version.deprecated)))
+            .maybe(version.and_then(|version| version.deprecated_since.as_deref()))
+            .maybe(version.and_then(|version| word(version.for_removal)))
+    }
+
+    fn finish(self) -> Sha256 {
+        Sha256::of(self.0)
+    }
+}
+
+/// What an API is like, as far as it is known without its text.
+pub(super) fn of_api(api: &ApiDefinition) -> Sha256 {
+    let ApiDefinition { id, name, description, target_url, group, version, specification } = api;
+    let mut parts = Parts::new();
+    parts.text(id.as_str()).text(name).maybe(description.as_deref()).text(target_url).maybe(group.as_deref());
+    parts.version(version.as_ref());
+    if let Some(specification) = specification {
+        parts.text(&specification.kind).text(&specification.format).maybe(specification.id.as_deref());
+    }
+    parts.finish()
+}
+
+/// What an event is like, as far as it is known without its text.
+pub(super) fn of_event(event: &EventDefinition) -> Sha256 {
+    let EventDefinition { id, name, description, group, version, specification } = event;
+    let mut parts = Parts::new();
+    parts.text(id.as_str()).text(name).maybe(description.as_deref()).maybe(group.as_deref());
+    parts.version(version.as_ref());
+    if let Some(specification) = specification {
+        parts.text(&specification.kind).text(&specification.format).maybe(specification.id.as_deref());
+    }
+    parts.finish()
+}
+
+/// What a document is like, as far as it is known without its text.
+pub(super) fn of_document(document: &Document) -> Sha256 {
+    let Document { id, title, display_name, description, format, kind, reading: _ } = document;
+    let mut parts = Parts::new();
+    parts.text(id.as_str()).text(title).text(display_name).text(description).text(format).maybe(kind.as_deref());
+    parts.finish()
+}
