@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::denial::Denial;
+
 /// A request that brought no usable answer.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} at {host} failed: {fault}")]
@@ -55,6 +57,8 @@ pub enum Fault {
     Shape(String),
     /// The plane knows no Runtime with this id.
     UnknownRuntime(Box<str>),
+    /// The plane takes the caller for something else than a Runtime; the text is its word for that.
+    NotARuntime(Box<str>),
 }
 
 /// One entry of an answer's `errors`.
@@ -134,11 +138,17 @@ impl GraphqlError {
             .is_some_and(|code| matches!(code, "GRAPHQL_VALIDATION_FAILED" | "GRAPHQL_PARSE_FAILED"))
     }
 
+    /// What the plane denies by it.
+    pub fn denial(&self) -> Option<Denial> {
+        self.error_code().and_then(Denial::of_code)
+    }
+
     fn source(&self) -> Source {
-        // 23 InsufficientScopes, 24 TenantRequired, 25 TenantNotFound and 26 Unauthorized are about who asks.
         match self.error_code() {
-            Some(23..=26) => Source::Identity,
+            // Unauthorized.
+            Some(26) => Source::Identity,
             Some(20 | 22 | 27) => Source::Ours,
+            _ if self.denial().is_some() => Source::Identity,
             _ if self.is_refused_token() => Source::Identity,
             _ if self.is_schema_refusal() => Source::Ours,
             _ => Source::Plane,
@@ -172,7 +182,7 @@ impl Fault {
         match self {
             Self::Connect(_) | Self::Timeout(_) | Self::Interrupted(_) => Source::Wire,
             Self::ServerCertificate(_) | Self::ProxyCredentials(_) => Source::Ours,
-            Self::CertificateRefused(_) | Self::UnknownRuntime(_) => Source::Identity,
+            Self::CertificateRefused(_) | Self::UnknownRuntime(_) | Self::NotARuntime(_) => Source::Identity,
             Self::Status { code: 401 | 403, .. } => Source::Identity,
             Self::Status { code: 400..=499, .. } | Self::TooLarge(_) => Source::Ours,
             Self::Status { .. } | Self::NotGraphql(_) | Self::Shape(_) => Source::Plane,
@@ -193,7 +203,8 @@ impl Fault {
             Self::CertificateRefused(_)
             | Self::ServerCertificate(_)
             | Self::ProxyCredentials(_)
-            | Self::UnknownRuntime(_) => Retry::Never,
+            | Self::UnknownRuntime(_)
+            | Self::NotARuntime(_) => Retry::Never,
             Self::Connect(_)
             | Self::Timeout(_)
             | Self::Interrupted(_)
@@ -210,7 +221,8 @@ impl Fault {
             | Self::ProxyCredentials(_)
             | Self::ServerCertificate(_)
             | Self::CertificateRefused(_)
-            | Self::UnknownRuntime(_) => true,
+            | Self::UnknownRuntime(_)
+            | Self::NotARuntime(_) => true,
             Self::Status { code, .. } => matches!(code, 401 | 403 | 413 | 422 | 429),
             Self::Graphql(errors) => errors.iter().all(|error| error.is_refused_token() || error.is_schema_refusal()),
             Self::Timeout(_) | Self::Interrupted(_) | Self::TooLarge(_) | Self::NotGraphql(_) | Self::Shape(_) => false,
@@ -222,11 +234,30 @@ impl Fault {
         matches!(self, Self::Graphql(errors) if errors.iter().any(GraphqlError::is_refused_token))
     }
 
+    /// What the plane denies to us although it takes our certificate.
+    pub fn denial(&self) -> Option<Denial> {
+        match self {
+            Self::UnknownRuntime(_) => Some(Denial::UnknownRuntime),
+            Self::NotARuntime(_) => Some(Denial::NotARuntime),
+            Self::Graphql(errors) => errors.first().and_then(GraphqlError::denial),
+            Self::Connect(_)
+            | Self::ProxyCredentials(_)
+            | Self::ServerCertificate(_)
+            | Self::CertificateRefused(_)
+            | Self::Timeout(_)
+            | Self::Interrupted(_)
+            | Self::Status { .. }
+            | Self::TooLarge(_)
+            | Self::NotGraphql(_)
+            | Self::Shape(_) => None,
+        }
+    }
+
     /// Whether the plane refuses the certificate itself, or no longer knows whose it is: it was revoked, or the
     /// runtime was removed.
     pub fn is_rejection(&self) -> bool {
         match self {
-            Self::CertificateRefused(_) | Self::UnknownRuntime(_) | Self::Status { code: 401 | 403, .. } => true,
+            Self::CertificateRefused(_) | Self::Status { code: 401 | 403, .. } => true,
             // 26 is Unauthorized.
             Self::Graphql(errors) => errors.first().is_some_and(|error| error.error_code() == Some(26)),
             Self::Connect(_)
@@ -237,7 +268,9 @@ impl Fault {
             | Self::Status { .. }
             | Self::TooLarge(_)
             | Self::NotGraphql(_)
-            | Self::Shape(_) => false,
+            | Self::Shape(_)
+            | Self::UnknownRuntime(_)
+            | Self::NotARuntime(_) => false,
         }
     }
 
@@ -257,6 +290,7 @@ impl Fault {
             Self::Graphql(_) => "graphql",
             Self::Shape(_) => "shape",
             Self::UnknownRuntime(_) => "unknown_runtime",
+            Self::NotARuntime(_) => "not_a_runtime",
         }
     }
 }
@@ -304,6 +338,7 @@ impl fmt::Display for Fault {
                 f,
                 "the plane knows no runtime with the id {id}: it was removed there, or belongs to another tenant"
             ),
+            Self::NotARuntime(kind) => write!(f, "for the plane, this host is of the type {kind}, not RUNTIME"),
         }
     }
 }

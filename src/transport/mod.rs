@@ -2,12 +2,14 @@
 
 mod call;
 mod client;
+mod denial;
 mod excerpt;
 mod fault;
 mod proxy;
 
 pub use call::{Graphql, Limits, Operation};
 pub use client::{ClientOptions, ClientPem, Protocol, Trust, TrustError, client};
+pub use denial::Denial;
 pub use excerpt::{excerpt, fit};
 pub use fault::{CallError, Fault, GraphqlError, Retry, Source};
 pub use proxy::{InvalidProxy, Proxy, ProxyUrl};

@@ -7,6 +7,7 @@
 mod canary;
 mod commands;
 mod credential;
+mod denial;
 mod doubt;
 mod drop;
 mod endings;

@@ -73,7 +73,8 @@ async fn the_plane_tells_us_which_runtime_we_are() {
     let paired = Paired::new().await;
     let viewer = paired.director().viewer().await.unwrap();
     assert_eq!(viewer.kind, ViewerKind::Runtime);
-    assert_eq!(viewer.runtime(), Some(paired.runtime.clone()));
+    assert_eq!(viewer.id, paired.runtime.as_str());
+    assert_eq!(paired.director().identify().await.unwrap(), paired.runtime);
 }
 
 #[tokio::test]

@@ -389,6 +389,11 @@ impl ConfigurationLoop {
         if error.source() == Source::Wire {
             self.speak_plainly(settings);
         }
+        if let Some(denial) = error.denial() {
+            let next = "The files stay as they are, and the agent asks again, less and less often.";
+            self.around.board.denied(Area::Sync, denial, error, next);
+            return format!("{}: {error}.", denial.sentence());
+        }
         let what = format!("The plane gave no usable list of applications: {error}.");
         if rejected && error.is_rejection() {
             // That is said of the identity already.
