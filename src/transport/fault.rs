@@ -7,6 +7,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::denial::Denial;
+use super::inflate::InflateError;
 
 /// A request that brought no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +48,7 @@ pub enum Fault {
         /// The first words of the body.
         excerpt: String,
     },
-    /// The answer is larger, decompressed, than the limit in bytes.
+    /// The answer is larger, as it came or decompressed, than the limit in bytes.
     TooLarge(u64),
     /// The answer is not a GraphQL answer; the text says why.
     NotGraphql(String),
@@ -291,6 +292,16 @@ impl Fault {
             Self::Shape(_) => "shape",
             Self::UnknownRuntime(_) => "unknown_runtime",
             Self::NotARuntime(_) => "not_a_runtime",
+        }
+    }
+}
+
+impl From<InflateError> for Fault {
+    fn from(error: InflateError) -> Self {
+        match error {
+            InflateError::TooLarge(limit) => Self::TooLarge(limit),
+            InflateError::Unknown(_) | InflateError::Corrupt(_) => Self::NotGraphql(error.to_string()),
+            InflateError::Cut | InflateError::Sink(_) => Self::Interrupted(error.to_string()),
         }
     }
 }

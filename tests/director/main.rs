@@ -267,7 +267,8 @@ async fn pages_shrink_when_an_answer_exceeds_the_cap_also_a_compressed_one() {
     let paired = Paired::new().await;
     paired.plane.generate(PLENTY());
     let director = paired.director_with(Limits { max_answer: 1 << 20, ..LIMITS }, None);
-    for fault in [at_applications().times(1).huge(2 << 20), at_applications().times(1).gzip_bomb(64 << 20)] {
+    let once = || at_applications().times(1);
+    for fault in [once().huge(2 << 20), once().gzip_bomb(64 << 20), once().gzip_nothing(2 << 20)] {
         paired.plane.fault(fault);
         let fetched = director.fetch(&paired.runtime, &FetchOptions::default()).await.unwrap();
         assert_eq!(fetched.page_size.get(), 50);
