@@ -1,5 +1,6 @@
 //! The configuration loop: asks the Director, publishes what changed, reports back.
 
+mod pages;
 mod publish;
 mod removals;
 mod report;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::pages::Pages;
 use self::schedule::Failure;
 use super::board::Board;
 use super::link;
@@ -24,7 +26,7 @@ use super::status::{Area, Severity};
 use super::trust::{Answered, How};
 use crate::clock::{self, Due, SharedClock};
 use crate::config::Settings;
-use crate::director::{Dialect, Director, FetchError, FetchOptions, PageSize};
+use crate::director::{Dialect, Director, FetchError, FetchOptions};
 use crate::identity::Identity;
 use crate::ids::RuntimeId;
 use crate::kept::{Known, PlaneFile};
@@ -97,7 +99,7 @@ pub struct ConfigurationLoop {
     plane_file: Rc<RefCell<PlaneFile>>,
     plane: Option<Plane>,
     dialect: Option<Dialect>,
-    page_size: Option<PageSize>,
+    pages: Pages,
     poll_at: Option<Due>,
     failures: u32,
     /// Whether the plane ever answered to this process.
@@ -135,7 +137,7 @@ impl ConfigurationLoop {
             plane_file,
             plane: None,
             dialect: None,
-            page_size: None,
+            pages: Pages::default(),
             poll_at: None,
             failures: 0,
             heard: false,
@@ -261,7 +263,7 @@ impl ConfigurationLoop {
     /// New settings: what did not work is tried with them at once; what works keeps its rhythm.
     fn reconfigure(&mut self) {
         let works = self.plane.is_some() && self.failures == 0;
-        self.page_size = None;
+        self.pages = Pages::default();
         self.connect();
         let interval = self.around.settings.borrow().sync.interval.get();
         match self.poll_at {
@@ -318,7 +320,7 @@ impl ConfigurationLoop {
         let started = now;
         self.around.board.update(|status| status.sync.last_try = Some(started));
         let options = FetchOptions {
-            page_size: self.page_size.unwrap_or(settings.sync.page_size).min(settings.sync.page_size),
+            page_size: self.pages.size(settings.sync.page_size),
             dialect: self.dialect,
             ..FetchOptions::default()
         };
@@ -332,7 +334,8 @@ impl ConfigurationLoop {
                     applications = count, requests = fetched.requests, dialect = %fetched.dialect,
                     "the plane answered in {} ms", clock::until(started, now).as_millis()
                 );
-                (self.dialect, self.page_size, self.failures) = (Some(fetched.dialect), Some(fetched.page_size), 0);
+                (self.dialect, self.failures) = (Some(fetched.dialect), 0);
+                self.pages.answered(fetched.page_size, settings.sync.page_size);
                 self.plane_file.borrow_mut().learn(Known {
                     runtime: plane.runtime.clone(),
                     director: plane.address.clone(),
@@ -359,6 +362,7 @@ impl ConfigurationLoop {
 
     fn failed(&mut self, error: &FetchError, settings: &Settings) -> String {
         self.failures = self.failures.saturating_add(1);
+        self.pages.failed();
         let asked = match error.retry() {
             Retry::Later(asked) => asked,
             Retry::Never => None,
