@@ -7,6 +7,8 @@ mod error;
 mod fetch;
 mod options;
 mod paging;
+#[doc(hidden)]
+pub mod probe;
 mod wire;
 
 use std::collections::BTreeMap;
