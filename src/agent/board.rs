@@ -44,17 +44,17 @@ impl Board {
 
     /// Puts up a problem. The journal tells of it once, not at every repetition.
     pub fn problem(&self, area: Area, severity: Severity, what: impl Into<String>, remedy: impl Into<String>) {
-        self.put_up(area, severity, what.into(), remedy.into(), None);
+        self.put_up(area, severity, &what.into(), remedy.into(), None);
     }
 
     /// Puts up that the plane denies something: `error` tells in which words, `next` what the agent does about it.
     pub fn denied(&self, area: Area, denial: Denial, error: &dyn std::fmt::Display, next: &str) {
         let what = format!("{}: {error}.", denial.sentence());
-        self.put_up(area, Severity::ActionNeeded, what, format!("{next} {}", denial.advice()), Some(denial));
+        self.put_up(area, Severity::ActionNeeded, &what, format!("{next} {}", denial.advice()), Some(denial));
     }
 
-    fn put_up(&self, area: Area, severity: Severity, what: String, remedy: String, denial: Option<Denial>) {
-        let what = fit(&what);
+    fn put_up(&self, area: Area, severity: Severity, what: &str, remedy: String, denial: Option<Denial>) {
+        let what = fit(what);
         let known = self.read(|status| status.problems.get(&area).cloned());
         let repeated = known.as_ref().is_some_and(|known| known.what == what && known.severity == severity);
         let since = known.filter(|_| repeated).map_or_else(|| self.clock.now(), |known| known.since);

@@ -36,6 +36,14 @@ fn faults() -> Vec<(Fault, &'static str)> {
         (fault().body(r#"{"data":null}"#), "it has neither data nor errors"),
         (fault().body(r#"{"data":{}}"#), "the answer is incomplete"),
         (fault().body(r#"{"data":{"applicationsForRuntime":null}}"#), "the answer is incomplete"),
+        (
+            fault().body(r#"{"data":{"applicationsForRuntime":{"data":[{"id":["canary-id"]}]}}}"#),
+            "at data.applicationsForRuntime.data[0].id: invalid type: sequence, expected a string",
+        ),
+        (
+            fault().body(r#"{"data":{"applicationsForRuntime":{"data":[]}}}"#),
+            "at data.applicationsForRuntime: missing field `pageInfo`",
+        ),
         (fault().null_field("bundles"), "bundles"),
         (fault().null_field_first("bundles", 1), "bundles"),
         (fault().absent_field("bundles"), "bundles"),

@@ -288,6 +288,15 @@ async fn pages_shrink_when_the_plane_takes_too_long() {
 }
 
 #[tokio::test]
+async fn an_answer_that_drips_without_end_is_given_up_however_steadily_it_does() {
+    let paired = Paired::new().await;
+    paired.plane.fault(Fault::on(Endpoint::Director).drip(1, Duration::from_millis(100)));
+    let director = paired.director_with(Limits { whole_timeout: Duration::from_secs(1), ..LIMITS }, None);
+    let error = director.viewer().await.unwrap_err();
+    assert!(matches!(error.fault, transport::Fault::Timeout(limit) if limit.as_secs() == 1), "{error}");
+}
+
+#[tokio::test]
 async fn a_plane_with_smaller_pages_is_asked_for_smaller_ones() {
     let paired = Paired::with(Options { max_page: 100, ..Options::default() }).await;
     paired.plane.generate(Generate { applications: 150, ..Generate::default() });

@@ -127,6 +127,7 @@ async fn respond_to(connection: Arc<Connection>, request: hyper::Request<Incomin
         tenant: text(&parts.headers, "tenant"),
         request_id: text(&parts.headers, "x-request-id"),
         user_agent: text(&parts.headers, "user-agent"),
+        accept_encoding: text(&parts.headers, "accept-encoding"),
         token_present: parts.headers.contains_key("connector-token"),
         processed: false,
         status: None,
