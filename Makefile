@@ -101,6 +101,15 @@ check: ## Formatting and lints
 unit: ## Unit and integration tests, for which no privilege is needed
 	cargo test --locked --workspace --no-fail-fast
 
+# How long to fuzz, and into which folder to build: another compiler, so another one than everything else's.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGET ?= $(TARGET)/fuzz
+
+.PHONY: fuzz
+fuzz: ## Fuzz the decoder of the plane's answers for FUZZ_SECONDS=60 (needs nightly Rust and cargo-fuzz)
+	cargo +nightly fuzz run --fuzz-dir tests/fuzz --sanitizer none --target-dir "$(abspath $(FUZZ_TARGET))" answer -- \
+		-max_total_time=$(FUZZ_SECONDS) -dict=tests/fuzz/answer.dict -max_len=65536 -timeout=10
+
 .PHONY: inspect
 inspect: ## Look over the packages in dist/ with lintian and rpm
 	packaging/inspect.sh "$(DIST)"

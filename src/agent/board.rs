@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::status::{Area, Problem, Severity, Status};
 use crate::clock::SharedClock;
-use crate::transport::fit;
+use crate::transport::{Denial, fit};
 
 /// A handle to the board.
 #[derive(Debug, Clone)]
@@ -44,18 +44,30 @@ impl Board {
 
     /// Puts up a problem. The journal tells of it once, not at every repetition.
     pub fn problem(&self, area: Area, severity: Severity, what: impl Into<String>, remedy: impl Into<String>) {
-        let (what, remedy) = (fit(&what.into()), remedy.into());
+        self.put_up(area, severity, &what.into(), remedy.into(), None);
+    }
+
+    /// Puts up that the plane denies something: `error` tells in which words, `next` what the agent does about it.
+    pub fn denied(&self, area: Area, denial: Denial, error: &dyn std::fmt::Display, next: &str) {
+        let what = format!("{}: {error}.", denial.sentence());
+        self.put_up(area, Severity::ActionNeeded, &what, format!("{next} {}", denial.advice()), Some(denial));
+    }
+
+    fn put_up(&self, area: Area, severity: Severity, what: &str, remedy: String, denial: Option<Denial>) {
+        let what = fit(what);
         let known = self.read(|status| status.problems.get(&area).cloned());
         let repeated = known.as_ref().is_some_and(|known| known.what == what && known.severity == severity);
         let since = known.filter(|_| repeated).map_or_else(|| self.clock.now(), |known| known.since);
         if !repeated {
             match severity {
-                Severity::ActionNeeded => tracing::error!(area = area.as_str(), "{what} {remedy}"),
+                Severity::ActionNeeded => {
+                    tracing::error!(area = area.as_str(), denial = denial.map(Denial::as_str), "{what} {remedy}");
+                }
                 Severity::Transient => tracing::warn!(area = area.as_str(), "{what} {remedy}"),
             }
         }
         self.update(|status| {
-            status.problems.insert(area, Problem { what, remedy, severity, since });
+            status.problems.insert(area, Problem { what, remedy, severity, since, denial });
         });
     }
 

@@ -15,6 +15,7 @@ use crate::identity::{Description, PublicPart};
 use crate::ids::{RuntimeId, TenantId};
 use crate::output::manifest::GenerationNumber;
 use crate::pairing::TokenOutcome;
+use crate::transport::Denial;
 
 /// The version of the JSON form.
 pub const STATUS_VERSION: u32 = 1;
@@ -259,6 +260,9 @@ pub struct Problem {
     pub severity: Severity,
     /// Since when.
     pub since: Timestamp,
+    /// What the plane denies, where it is about that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denial: Option<Denial>,
 }
 
 impl Status {
@@ -343,7 +347,10 @@ impl Status {
         // A problem that needs a person comes before one that does not.
         let worst = self.problems.values().max_by_key(|problem| problem.severity == Severity::ActionNeeded);
         if let Some(problem) = worst {
-            let _ = write!(line, "; PROBLEM: {} {}", problem.what, problem.remedy);
+            let _ = match problem.denial {
+                Some(denial) => write!(line, "; PROBLEM: {}; `runtime-agent status` tells more", denial.brief()),
+                None => write!(line, "; PROBLEM: {} {}", problem.what, problem.remedy),
+            };
         }
         line
     }
@@ -425,6 +432,7 @@ mod tests {
             remedy: "Do.".into(),
             severity,
             since: Timestamp::UNIX_EPOCH,
+            denial: None,
         };
         status.problems.insert(Area::Pairing, problem("Needs you.", Severity::ActionNeeded));
         status.problems.insert(Area::Sync, problem("Passing.", Severity::Transient));

@@ -63,7 +63,7 @@ pub struct Plane {
     pub answer_timeout: Seconds<1, { 30 * MINUTE }>,
     /// How long an answer may pause.
     pub stall_timeout: Seconds<1, { 30 * MINUTE }>,
-    /// How large one answer may be, decompressed.
+    /// How large one answer may be, as it comes over the wire and decompressed.
     pub max_answer: ByteSize<{ 64 * KIB }, { 1024 * MIB }>,
 }
 

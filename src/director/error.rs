@@ -2,7 +2,7 @@
 
 use super::Drift;
 use crate::ids::RuntimeId;
-use crate::transport::{CallError, Retry, Source};
+use crate::transport::{CallError, Denial, Retry, Source};
 
 /// Why a read brought no snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +40,20 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// Whether the plane refuses this host's certificate, or no longer knows the host.
+    /// Whether the plane refuses this host's certificate, or no longer knows whose it is.
     pub fn is_rejection(&self) -> bool {
         match self {
             Self::Call(error) => error.fault.is_rejection(),
-            Self::UnknownRuntime(_) => true,
-            Self::Shifted { .. } | Self::TooMany { .. } => false,
+            Self::UnknownRuntime(_) | Self::Shifted { .. } | Self::TooMany { .. } => false,
+        }
+    }
+
+    /// What the plane denies to this host although it takes its certificate.
+    pub fn denial(&self) -> Option<Denial> {
+        match self {
+            Self::Call(error) => error.fault.denial(),
+            Self::UnknownRuntime(_) => Some(Denial::UnknownRuntime),
+            Self::Shifted { .. } | Self::TooMany { .. } => None,
         }
     }
 

@@ -7,6 +7,8 @@ mod error;
 mod fetch;
 mod options;
 mod paging;
+#[doc(hidden)]
+pub mod probe;
 mod text;
 mod wire;
 
@@ -18,7 +20,7 @@ use serde_json::Value;
 
 use crate::ids::{RuntimeId, TenantId};
 use crate::snapshot::Snapshot;
-use crate::transport::{CallError, Fault, Graphql};
+use crate::transport::{CallError, Fault, Graphql, excerpt};
 
 pub use dialect::Dialect;
 pub use error::FetchError;
@@ -101,15 +103,22 @@ impl Director {
     /// # Errors
     /// When no usable answer comes.
     pub async fn viewer(&self) -> Result<Viewer, CallError> {
-        let answer: wire::ViewerAnswer = self.graphql.call(dialect::VIEWER, NoVariables {}).await?;
-        let kind = match &*answer.viewer.kind {
-            "RUNTIME" => ViewerKind::Runtime,
-            "APPLICATION" => ViewerKind::Application,
-            "INTEGRATION_SYSTEM" => ViewerKind::IntegrationSystem,
-            "USER" => ViewerKind::User,
-            _ => ViewerKind::Other(answer.viewer.kind),
+        self.graphql.call_then(dialect::VIEWER, NoVariables {}, |answer: wire::ViewerAnswer| Ok(answer.into())).await
+    }
+
+    /// Asks which Runtime we are.
+    ///
+    /// # Errors
+    /// When no usable answer comes; [`Fault::NotARuntime`] when we are something else to the plane.
+    pub async fn identify(&self) -> Result<RuntimeId, CallError> {
+        let judge = |wire::ViewerAnswer { viewer }: wire::ViewerAnswer| {
+            if &*viewer.kind == ViewerKind::Runtime.as_str() {
+                Ok(viewer.id)
+            } else {
+                Err(Fault::NotARuntime(excerpt(&viewer.kind, &[]).into()))
+            }
         };
-        Ok(Viewer { id: answer.viewer.id.into(), kind })
+        self.graphql.call_then(dialect::VIEWER, NoVariables {}, judge).await
     }
 
     /// Reads everything that `runtime` may use, as it is at one instant.
@@ -161,13 +170,16 @@ impl Director {
     }
 }
 
-impl Viewer {
-    /// Our id as a Runtime, if that is what we are.
-    pub fn runtime(&self) -> Option<RuntimeId> {
-        match self.kind {
-            ViewerKind::Runtime => self.id.parse().ok(),
-            ViewerKind::Application | ViewerKind::IntegrationSystem | ViewerKind::User | ViewerKind::Other(_) => None,
-        }
+impl From<wire::ViewerAnswer> for Viewer {
+    fn from(wire::ViewerAnswer { viewer }: wire::ViewerAnswer) -> Self {
+        let kind = match &*viewer.kind {
+            "RUNTIME" => ViewerKind::Runtime,
+            "APPLICATION" => ViewerKind::Application,
+            "INTEGRATION_SYSTEM" => ViewerKind::IntegrationSystem,
+            "USER" => ViewerKind::User,
+            _ => ViewerKind::Other(viewer.kind),
+        };
+        Self { id: viewer.id.into(), kind }
     }
 }
 

@@ -97,6 +97,17 @@ impl From<io::Error> for Unreadable {
     }
 }
 
+/// How long the text in an answer is; see [`probe`](super::probe).
+pub(super) fn probe(kind: TextKind, answer: &[u8]) -> Result<usize, String> {
+    let mut out = Vec::new();
+    match extract(answer, path_to(kind), &mut out) {
+        Ok(Extracted { errors: Errors::None, .. }) => Ok(out.len()),
+        Ok(Extracted { errors: Errors::Some, .. }) => Err("it holds errors".into()),
+        Err(Trouble::Answer(fault)) => Err(fault.to_string()),
+        Err(Trouble::Disk(error)) => Err(error.to_string()),
+    }
+}
+
 /// The names that lead to the text in an answer's `data`. What is null on the way is gone, but for the last two: those
 /// are the specification or document, and its text.
 fn path_to(kind: TextKind) -> &'static [&'static str] {

@@ -1,20 +1,21 @@
 //! One GraphQL request and its answer.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use url::Url;
 use uuid::Uuid;
 
+use super::answer::{Answer, Wiped};
 use super::client::innermost;
 use super::excerpt;
-use super::fault::{CallError, Fault, GraphqlError};
+use super::fault::{CallError, Fault};
+use super::inflate::{ACCEPTED, Caps, Inflater};
 use super::proxy::{Proxy, Trouble};
 
 /// Bounds on one answer.
@@ -24,12 +25,9 @@ pub struct Limits {
     pub answer_timeout: Duration,
     /// How long the whole of an answer may take from then on, however steadily it drips.
     pub whole_timeout: Duration,
-    /// How many bytes an answer may have, decompressed.
+    /// How many bytes an answer may have, as it comes and decompressed.
     pub max_answer: u64,
 }
-
-/// How many steps of an error's path are shown. Ours have ten at the most.
-const MOST_STEPS: usize = 16;
 
 /// A GraphQL operation: its name and its text. Values never go into the text; they are variables.
 #[derive(Debug, Clone, Copy)]
@@ -58,12 +56,6 @@ struct Request<'a, V> {
     operation_name: &'static str,
     query: &'a str,
     variables: V,
-}
-
-#[derive(Deserialize)]
-struct Envelope<T> {
-    data: Option<T>,
-    errors: Option<Vec<GraphqlError>>,
 }
 
 impl Graphql {
@@ -107,6 +99,11 @@ impl Graphql {
         host_of(&self.url)
     }
 
+    /// The secret that answers may repeat, and that is not quoted.
+    pub(super) fn secret(&self) -> Option<&SecretString> {
+        self.secret.as_ref()
+    }
+
     /// The endpoint's address.
     pub fn url(&self) -> &Url {
         &self.url
@@ -137,7 +134,7 @@ impl Graphql {
         let request_id = Uuid::new_v4();
         let fail = |fault| CallError { operation: operation.name, host: self.host(), request_id, fault };
         let answer = self.exchange(operation, request_id, variables, None).await.map_err(fail)?;
-        self.decode(&answer).and_then(judge).map_err(fail)
+        answer.decode(self.secret.as_ref()).and_then(judge).map_err(fail)
     }
 
     /// Sends a request and takes its answer: into memory, or, if there is a file for it and it is a good one, there.
@@ -157,6 +154,7 @@ impl Graphql {
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
+            .header(ACCEPT_ENCODING, ACCEPTED)
             .header("x-request-id", request_id.to_string())
             .body(body);
         let mut response = tokio::time::timeout(self.limits.answer_timeout, request.send())
@@ -165,97 +163,35 @@ impl Graphql {
             .map_err(|error| self.classify(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
-        let mut answer = Answer { status, retry_after, bytes: Vec::new() };
-        let read = self.read(&mut response, &mut answer.bytes, spool.filter(|_| status == 200));
-        tokio::time::timeout(self.limits.whole_timeout, read)
-            .await
-            .map_err(|_| Fault::Timeout(self.limits.whole_timeout))??;
-        Ok(answer)
+        let caps = Caps { compressed: self.limits.max_answer, decompressed: self.limits.max_answer };
+        let sink = match spool.filter(|_| status == 200) {
+            Some(file) => Sink::File(file),
+            None => Sink::Memory(Wiped::default()),
+        };
+        let bytes = match Inflater::new(response.headers(), caps, sink) {
+            Ok(inflater) => tokio::time::timeout(self.limits.whole_timeout, self.read(&mut response, inflater))
+                .await
+                .map_err(|_| Fault::Timeout(self.limits.whole_timeout))
+                .flatten(),
+            Err(error) => Err(error.into()),
+        };
+        let bytes = match bytes {
+            // What a gateway says beside its status does not matter as much as the status.
+            Err(_) if !matches!(status, 200 | 422) => Wiped::default(),
+            bytes => bytes?,
+        };
+        Ok(Answer { status, retry_after, bytes })
     }
 
-    async fn read(
-        &self,
-        response: &mut reqwest::Response,
-        bytes: &mut Vec<u8>,
-        mut spool: Option<&mut File>,
-    ) -> Result<(), Fault> {
-        let mut length = 0;
+    async fn read(&self, response: &mut reqwest::Response, mut inflater: Inflater<Sink<'_>>) -> Result<Wiped, Fault> {
         // The length header is only a hint, and a compressed answer has none: what counts is what arrives here.
         while let Some(chunk) = response.chunk().await.map_err(|error| self.classify(&error))? {
-            length += chunk.len() as u64;
-            if length > self.limits.max_answer {
-                return Err(Fault::TooLarge(self.limits.max_answer));
-            }
-            match &mut spool {
-                Some(file) => file.write_all(&chunk).map_err(|error| Fault::Spool(error.to_string()))?,
-                None => bytes.extend_from_slice(&chunk),
-            }
+            inflater.push(&chunk)?;
         }
-        Ok(())
-    }
-
-    pub(super) fn decode<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Fault> {
-        // A query that does not fit the schema is answered with 422 and an ordinary GraphQL body.
-        if !matches!(answer.status, 200 | 422) {
-            return Err(Fault::Status {
-                code: answer.status,
-                retry_after: answer.retry_after,
-                excerpt: self.quote(&beginning(&answer.bytes)),
-            });
-        }
-        let whole = serde_json::from_slice::<Envelope<T>>(&answer.bytes);
-        let errors = match &whole {
-            Ok(envelope) => envelope.errors.clone(),
-            // A null out of a failed resolver breaks the types; the entry in `errors` is the better explanation.
-            Err(_) => serde_json::from_slice::<Envelope<IgnoredAny>>(&answer.bytes).map_or(None, |e| e.errors),
-        };
-        if let Some(mut errors) = errors.filter(|errors| !errors.is_empty()) {
-            for error in &mut errors {
-                error.message = self.quote(&error.message);
-                error.path =
-                    error.path.take().map(|path| path.iter().take(MOST_STEPS).map(|step| self.step(step)).collect());
-            }
-            return Err(Fault::Graphql(errors));
-        }
-        if answer.status != 200 {
-            return Err(Fault::Status { code: answer.status, retry_after: answer.retry_after, excerpt: String::new() });
-        }
-        match whole {
-            Ok(Envelope { data: Some(data), .. }) => Ok(data),
-            Ok(Envelope { data: None, .. }) => Err(Fault::NotGraphql("it has neither data nor errors".into())),
-            Err(_) => Err(self.why_undecodable::<T>(&answer.bytes)),
-        }
-    }
-
-    /// Reads a bad answer a second time, slowly, to be able to name the place.
-    fn why_undecodable<T: DeserializeOwned>(&self, bytes: &[u8]) -> Fault {
-        let mut reader = serde_json::Deserializer::from_slice(bytes);
-        match serde_path_to_error::deserialize::<_, Envelope<T>>(&mut reader) {
-            Ok(_) => Fault::NotGraphql("something follows the end of the JSON value".into()),
-            Err(error) => {
-                let path = error.path().to_string();
-                let inner = error.into_inner();
-                // serde's message for a wrong type quotes the value, and the value could be a credential.
-                if inner.is_data() {
-                    Fault::Shape(self.quote(&format!("at {path}: {}", without_values(&inner.to_string()))))
-                } else {
-                    Fault::NotGraphql(format!(
-                        "it is not JSON from line {} on, column {}",
-                        inner.line(),
-                        inner.column()
-                    ))
-                }
-            }
-        }
-    }
-
-    /// A step of a path, fit for a line.
-    fn step(&self, step: &Value) -> Value {
-        match step {
-            Value::String(name) => Value::String(self.quote(name)),
-            Value::Number(index) => Value::Number(index.clone()),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Value::String("…".into()),
-        }
+        Ok(match inflater.finish()? {
+            Sink::Memory(bytes) => bytes,
+            Sink::File(_) => Wiped::default(),
+        })
     }
 
     fn quote(&self, text: &str) -> String {
@@ -302,17 +238,27 @@ impl Graphql {
     }
 }
 
-/// The beginning of a body, for an excerpt; without the word that the cut goes through, for that could be half a secret,
-/// which nothing recognises.
-fn beginning(body: &[u8]) -> String {
-    const ENOUGH: usize = 2048;
-    let mut text = String::from_utf8_lossy(&body[..body.len().min(ENOUGH)]).into_owned();
-    if body.len() > ENOUGH
-        && let Some(end) = text.rfind(|c: char| c.is_whitespace() || c.is_control())
-    {
-        text.truncate(end);
+/// Where the bytes of an answer go.
+#[derive(Debug)]
+enum Sink<'a> {
+    Memory(Wiped),
+    File(&'a mut File),
+}
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Memory(memory) => memory.write(bytes),
+            Self::File(file) => file.write(bytes),
+        }
     }
-    text
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Memory(memory) => memory.flush(),
+            Self::File(file) => file.flush(),
+        }
+    }
 }
 
 /// What the TLS library said, however deep it lies: each layer wraps it in an I/O error of its own, and the source of an
@@ -320,19 +266,6 @@ fn beginning(body: &[u8]) -> String {
 fn tls_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     let held = || error.downcast_ref::<std::io::Error>()?.get_ref().and_then(|held| tls_cause(held));
     error.downcast_ref().or_else(held).or_else(|| tls_cause(error.source()?))
-}
-
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) bytes: Vec<u8>,
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        // Answers of the Director hold credentials, those of the Connector a token.
-        zeroize::Zeroize::zeroize(&mut self.bytes);
-    }
 }
 
 /// Host, and port where one is written.
@@ -383,29 +316,6 @@ fn explain_certificate(why: &rustls::CertificateError, whole: &rustls::Error) ->
     }
 }
 
-/// Takes quoted values out of serde's messages: `invalid type: string "…", expected a map`.
-fn without_values(message: &str) -> String {
-    let mut clean = String::new();
-    let mut quoted = false;
-    let mut escaped = false;
-    for c in message.chars() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => {
-                quoted = !quoted;
-                clean.push('"');
-                if quoted {
-                    clean.push('…');
-                }
-            }
-            _ if quoted => {}
-            _ => clean.push(c),
-        }
-    }
-    clean
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -421,23 +331,10 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_goes_through_no_word() {
-        assert_eq!(beginning(b"a canary-token"), "a canary-token");
-        assert_eq!(beginning(format!("{}canary-token", "\u{a0}".repeat(1020)).as_bytes()).trim(), "");
-        assert_eq!(beginning("x".repeat(3000).as_bytes()).len(), 2048);
-    }
-
-    #[test]
     fn what_the_tls_library_said_is_found_below_any_number_of_io_errors() {
         let said = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         let wrapped = (0..3).fold(std::io::Error::other(said.clone()), |inner, _| std::io::Error::other(inner));
         assert_eq!(tls_cause(&wrapped), Some(&said));
         assert_eq!(tls_cause(&std::io::Error::other(std::io::Error::other("no"))), None);
-    }
-
-    #[test]
-    fn a_message_about_a_wrong_type_does_not_quote_the_value() {
-        let error = serde_json::from_str::<u8>(r#""canary-pass\"word""#).expect_err("a string is no number");
-        assert_eq!(without_values(&error.to_string()), "invalid type: string \"…\", expected u8 at line 1 column 19");
     }
 }

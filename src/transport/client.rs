@@ -106,6 +106,8 @@ pub fn client(options: &ClientOptions, identity: Option<&ClientPem>) -> Result<r
         .pool_idle_timeout(options.idle_timeout)
         .pool_max_idle_per_host(1)
         .referer(false)
+        // Compression is undone where both sizes are counted.
+        .no_gzip()
         .user_agent(concat!("runtime-agent/", env!("CARGO_PKG_VERSION")));
     if options.protocol == Protocol::Plain {
         builder = builder.http1_only();

@@ -6,6 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::denial::Denial;
+use super::inflate::InflateError;
+
 /// A request that brought no usable answer.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} at {host} failed: {fault}")]
@@ -45,7 +48,7 @@ pub enum Fault {
         /// The first words of the body.
         excerpt: String,
     },
-    /// The answer is larger, decompressed, than the limit in bytes.
+    /// The answer is larger, as it came or decompressed, than the limit in bytes.
     TooLarge(u64),
     /// The answer cannot be written to the file that it was to go to.
     Spool(String),
@@ -57,6 +60,8 @@ pub enum Fault {
     Shape(String),
     /// The plane knows no Runtime with this id.
     UnknownRuntime(Box<str>),
+    /// The plane takes the caller for something else than a Runtime; the text is its word for that.
+    NotARuntime(Box<str>),
 }
 
 /// One entry of an answer's `errors`.
@@ -136,11 +141,17 @@ impl GraphqlError {
             .is_some_and(|code| matches!(code, "GRAPHQL_VALIDATION_FAILED" | "GRAPHQL_PARSE_FAILED"))
     }
 
+    /// What the plane denies by it.
+    pub fn denial(&self) -> Option<Denial> {
+        self.error_code().and_then(Denial::of_code)
+    }
+
     fn source(&self) -> Source {
-        // 23 InsufficientScopes, 24 TenantRequired, 25 TenantNotFound and 26 Unauthorized are about who asks.
         match self.error_code() {
-            Some(23..=26) => Source::Identity,
+            // Unauthorized.
+            Some(26) => Source::Identity,
             Some(20 | 22 | 27) => Source::Ours,
+            _ if self.denial().is_some() => Source::Identity,
             _ if self.is_refused_token() => Source::Identity,
             _ if self.is_schema_refusal() => Source::Ours,
             _ => Source::Plane,
@@ -174,7 +185,7 @@ impl Fault {
         match self {
             Self::Connect(_) | Self::Timeout(_) | Self::Interrupted(_) => Source::Wire,
             Self::ServerCertificate(_) | Self::ProxyCredentials(_) | Self::Spool(_) => Source::Ours,
-            Self::CertificateRefused(_) | Self::UnknownRuntime(_) => Source::Identity,
+            Self::CertificateRefused(_) | Self::UnknownRuntime(_) | Self::NotARuntime(_) => Source::Identity,
             Self::Status { code: 401 | 403, .. } => Source::Identity,
             Self::Status { code: 400..=499, .. } | Self::TooLarge(_) => Source::Ours,
             Self::Status { .. } | Self::NotGraphql(_) | Self::Shape(_) => Source::Plane,
@@ -195,7 +206,8 @@ impl Fault {
             Self::CertificateRefused(_)
             | Self::ServerCertificate(_)
             | Self::ProxyCredentials(_)
-            | Self::UnknownRuntime(_) => Retry::Never,
+            | Self::UnknownRuntime(_)
+            | Self::NotARuntime(_) => Retry::Never,
             Self::Connect(_)
             | Self::Timeout(_)
             | Self::Interrupted(_)
@@ -213,7 +225,8 @@ impl Fault {
             | Self::ProxyCredentials(_)
             | Self::ServerCertificate(_)
             | Self::CertificateRefused(_)
-            | Self::UnknownRuntime(_) => true,
+            | Self::UnknownRuntime(_)
+            | Self::NotARuntime(_) => true,
             Self::Status { code, .. } => matches!(code, 401 | 403 | 413 | 422 | 429),
             Self::Graphql(errors) => errors.iter().all(|error| error.is_refused_token() || error.is_schema_refusal()),
             Self::Timeout(_)
@@ -230,11 +243,31 @@ impl Fault {
         matches!(self, Self::Graphql(errors) if errors.iter().any(GraphqlError::is_refused_token))
     }
 
+    /// What the plane denies to us although it takes our certificate.
+    pub fn denial(&self) -> Option<Denial> {
+        match self {
+            Self::UnknownRuntime(_) => Some(Denial::UnknownRuntime),
+            Self::NotARuntime(_) => Some(Denial::NotARuntime),
+            Self::Graphql(errors) => errors.first().and_then(GraphqlError::denial),
+            Self::Connect(_)
+            | Self::ProxyCredentials(_)
+            | Self::ServerCertificate(_)
+            | Self::CertificateRefused(_)
+            | Self::Timeout(_)
+            | Self::Interrupted(_)
+            | Self::Status { .. }
+            | Self::TooLarge(_)
+            | Self::Spool(_)
+            | Self::NotGraphql(_)
+            | Self::Shape(_) => None,
+        }
+    }
+
     /// Whether the plane refuses the certificate itself, or no longer knows whose it is: it was revoked, or the
     /// runtime was removed.
     pub fn is_rejection(&self) -> bool {
         match self {
-            Self::CertificateRefused(_) | Self::UnknownRuntime(_) | Self::Status { code: 401 | 403, .. } => true,
+            Self::CertificateRefused(_) | Self::Status { code: 401 | 403, .. } => true,
             // 26 is Unauthorized.
             Self::Graphql(errors) => errors.first().is_some_and(|error| error.error_code() == Some(26)),
             Self::Connect(_)
@@ -246,7 +279,9 @@ impl Fault {
             | Self::TooLarge(_)
             | Self::Spool(_)
             | Self::NotGraphql(_)
-            | Self::Shape(_) => false,
+            | Self::Shape(_)
+            | Self::UnknownRuntime(_)
+            | Self::NotARuntime(_) => false,
         }
     }
 
@@ -267,6 +302,18 @@ impl Fault {
             Self::Graphql(_) => "graphql",
             Self::Shape(_) => "shape",
             Self::UnknownRuntime(_) => "unknown_runtime",
+            Self::NotARuntime(_) => "not_a_runtime",
+        }
+    }
+}
+
+impl From<InflateError> for Fault {
+    fn from(error: InflateError) -> Self {
+        match error {
+            InflateError::TooLarge(limit) => Self::TooLarge(limit),
+            InflateError::Unknown(_) | InflateError::Corrupt(_) => Self::NotGraphql(error.to_string()),
+            InflateError::Cut => Self::Interrupted(error.to_string()),
+            InflateError::Sink(error) => Self::Spool(error.to_string()),
         }
     }
 }
@@ -315,6 +362,7 @@ impl fmt::Display for Fault {
                 f,
                 "the plane knows no runtime with the id {id}: it was removed there, or belongs to another tenant"
             ),
+            Self::NotARuntime(kind) => write!(f, "for the plane, this host is of the type {kind}, not RUNTIME"),
         }
     }
 }

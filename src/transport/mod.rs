@@ -1,15 +1,21 @@
 //! The one way to the plane: GraphQL over HTTPS, bounded in size and time, with every failure classified once.
 
+mod answer;
 mod call;
 mod client;
+mod denial;
 mod excerpt;
 mod fault;
+mod inflate;
 mod proxy;
 mod spool;
 
+pub(crate) use answer::decode;
 pub use call::{Graphql, Limits, Operation};
 pub use client::{ClientOptions, ClientPem, Protocol, Trust, TrustError, client};
+pub use denial::Denial;
 pub use excerpt::{excerpt, fit};
 pub use fault::{CallError, Fault, GraphqlError, Retry, Source};
+pub use inflate::{Caps, InflateError, Inflater};
 pub use proxy::{InvalidProxy, Proxy, ProxyUrl};
 pub use spool::Spooled;

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
-use super::call::{Answer, Graphql, Operation};
+use super::answer::{Answer, Wiped};
+use super::call::{Graphql, Operation};
 use super::fault::{CallError, Fault};
 
 /// An answer in a file.
@@ -62,13 +63,13 @@ impl Spooled {
             return Ok(self.failed(Fault::NotGraphql("it holds errors, and too much besides to look for them".into())));
         }
         file.rewind()?;
-        let mut answer = Answer { status: 200, retry_after: None, bytes: Vec::new() };
-        file.take(SEARCHED).read_to_end(&mut answer.bytes)?;
-        Ok(self.refused(&answer))
+        let mut bytes = Wiped::default();
+        file.take(SEARCHED).read_to_end(&mut bytes.0)?;
+        Ok(self.refused(&Answer { status: 200, retry_after: None, bytes }))
     }
 
     fn refused(&self, answer: &Answer) -> CallError {
-        match self.graphql.decode::<IgnoredAny>(answer) {
+        match answer.decode::<IgnoredAny>(self.graphql.secret()) {
             Err(fault) => self.failed(fault),
             Ok(_) => self.failed(Fault::NotGraphql("it is not what was asked for".into())),
         }

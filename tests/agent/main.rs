@@ -4,9 +4,11 @@
 // Tests say what they expect by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod asking;
 mod canary;
 mod commands;
 mod credential;
+mod denial;
 mod doubt;
 mod drop;
 mod endings;

@@ -73,7 +73,8 @@ async fn the_plane_tells_us_which_runtime_we_are() {
     let paired = Paired::new().await;
     let viewer = paired.director().viewer().await.unwrap();
     assert_eq!(viewer.kind, ViewerKind::Runtime);
-    assert_eq!(viewer.runtime(), Some(paired.runtime.clone()));
+    assert_eq!(viewer.id, paired.runtime.as_str());
+    assert_eq!(paired.director().identify().await.unwrap(), paired.runtime);
 }
 
 #[tokio::test]
@@ -266,7 +267,8 @@ async fn pages_shrink_when_an_answer_exceeds_the_cap_also_a_compressed_one() {
     let paired = Paired::new().await;
     paired.plane.generate(PLENTY());
     let director = paired.director_with(Limits { max_answer: 1 << 20, ..LIMITS }, None);
-    for fault in [at_applications().times(1).huge(2 << 20), at_applications().times(1).gzip_bomb(64 << 20)] {
+    let once = || at_applications().times(1);
+    for fault in [once().huge(2 << 20), once().gzip_bomb(64 << 20), once().gzip_nothing(2 << 20)] {
         paired.plane.fault(fault);
         let fetched = director.fetch(&paired.runtime, &FetchOptions::default()).await.unwrap();
         assert_eq!(fetched.page_size.get(), 50);
@@ -283,6 +285,15 @@ async fn pages_shrink_when_the_plane_takes_too_long() {
     let fetched = director.fetch(&paired.runtime, &FetchOptions::default()).await.unwrap();
     assert_eq!(fetched.page_size.get(), 25);
     assert_eq!(ids_of(&fetched.snapshot), ids_at(&paired));
+}
+
+#[tokio::test]
+async fn an_answer_that_drips_without_end_is_given_up_however_steadily_it_does() {
+    let paired = Paired::new().await;
+    paired.plane.fault(Fault::on(Endpoint::Director).drip(1, Duration::from_millis(100)));
+    let director = paired.director_with(Limits { whole_timeout: Duration::from_secs(1), ..LIMITS }, None);
+    let error = director.viewer().await.unwrap_err();
+    assert!(matches!(error.fault, transport::Fault::Timeout(limit) if limit.as_secs() == 1), "{error}");
 }
 
 #[tokio::test]

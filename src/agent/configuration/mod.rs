@@ -1,5 +1,6 @@
 //! The configuration loop: asks the Director, publishes what changed, reports back.
 
+mod pages;
 mod publish;
 mod removals;
 mod report;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::pages::Pages;
 use self::schedule::Failure;
 use self::texts::{TextIndex, Unread};
 use super::board::Board;
@@ -27,7 +29,7 @@ use super::status::{Area, Severity};
 use super::trust::{Answered, How};
 use crate::clock::{self, Due, SharedClock};
 use crate::config::{Settings, Specifications};
-use crate::director::{Dialect, Director, Documents, FetchError, FetchOptions, PageSize};
+use crate::director::{Dialect, Director, Documents, FetchError, FetchOptions};
 use crate::identity::Identity;
 use crate::ids::RuntimeId;
 use crate::kept::{Known, PlaneFile};
@@ -100,7 +102,7 @@ pub struct ConfigurationLoop {
     plane_file: Rc<RefCell<PlaneFile>>,
     plane: Option<Plane>,
     dialect: Option<Dialect>,
-    page_size: Option<PageSize>,
+    pages: Pages,
     poll_at: Option<Due>,
     failures: u32,
     /// Whether the plane ever answered to this process.
@@ -142,7 +144,7 @@ impl ConfigurationLoop {
             plane_file,
             plane: None,
             dialect: None,
-            page_size: None,
+            pages: Pages::default(),
             poll_at: None,
             failures: 0,
             heard: false,
@@ -274,7 +276,7 @@ impl ConfigurationLoop {
     /// New settings: what did not work is tried with them at once; what works keeps its rhythm.
     fn reconfigure(&mut self) {
         let works = self.plane.is_some() && self.failures == 0;
-        self.page_size = None;
+        self.pages = Pages::default();
         self.connect();
         let interval = self.around.settings.borrow().sync.interval.get();
         match self.poll_at {
@@ -333,7 +335,7 @@ impl ConfigurationLoop {
         let started = now;
         self.around.board.update(|status| status.sync.last_try = Some(started));
         let options = FetchOptions {
-            page_size: self.page_size.unwrap_or(settings.sync.page_size).min(settings.sync.page_size),
+            page_size: self.pages.size(settings.sync.page_size),
             dialect: self.dialect,
             documents: match settings.sync.specifications {
                 Specifications::Read => Documents::Listed,
@@ -351,7 +353,8 @@ impl ConfigurationLoop {
                     applications = count, requests = fetched.requests, dialect = %fetched.dialect,
                     "the plane answered in {} ms", clock::until(started, now).as_millis()
                 );
-                (self.dialect, self.page_size, self.failures) = (Some(fetched.dialect), Some(fetched.page_size), 0);
+                (self.dialect, self.failures) = (Some(fetched.dialect), 0);
+                self.pages.answered(fetched.page_size, settings.sync.page_size);
                 self.plane_file.borrow_mut().learn(Known {
                     runtime: plane.runtime.clone(),
                     director: plane.address.clone(),
@@ -379,6 +382,7 @@ impl ConfigurationLoop {
 
     fn failed(&mut self, error: &FetchError, settings: &Settings) -> String {
         self.failures = self.failures.saturating_add(1);
+        self.pages.failed();
         let asked = match error.retry() {
             Retry::Later(asked) => asked,
             Retry::Never => None,
@@ -408,6 +412,11 @@ impl ConfigurationLoop {
         });
         if error.source() == Source::Wire {
             self.speak_plainly(settings);
+        }
+        if let Some(denial) = error.denial() {
+            let next = "The files stay as they are, and the agent asks again, less and less often.";
+            self.around.board.denied(Area::Sync, denial, error, next);
+            return format!("{}: {error}.", denial.sentence());
         }
         let what = format!("The plane gave no usable list of applications: {error}.");
         if rejected && error.is_rejection() {

@@ -7,7 +7,7 @@ use crate::agent::labels;
 use crate::agent::status::{Area, Severity};
 use crate::backoff::Backoff;
 use crate::clock::Due;
-use crate::transport::Retry;
+use crate::transport::{Denial, Retry};
 
 impl ConfigurationLoop {
     /// Labels are set once what they speak of is in place.
@@ -36,11 +36,12 @@ impl ConfigurationLoop {
                 let backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(60 * 60));
                 let at = Due::after(self.now(), backoff.wait(failures, fastrand::f64(), asked));
                 self.report = Report::Due(at, failures);
+                let advice = error.fault.denial().map_or("", Denial::advice);
                 self.around.board.problem(
                     Area::Report,
                     Severity::Transient,
                     format!("The labels of this runtime cannot be set: {error}."),
-                    "Everything else goes on; the agent tries again by itself.",
+                    format!("Everything else goes on; the agent tries again by itself. {advice}").trim_end(),
                 );
             }
         }

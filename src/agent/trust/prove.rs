@@ -9,11 +9,10 @@ use crate::agent::link;
 use crate::agent::status::{Area, Severity};
 use crate::apply::Notice;
 use crate::clock;
-use crate::director::ViewerKind;
 use crate::identity::Identity;
 use crate::ids::RuntimeId;
 use crate::pairing::Verdict;
-use crate::transport::{Protocol, Source};
+use crate::transport::{Denial, Protocol, Source};
 
 /// How long a Director may take to hear of a certificate that the Connector has just signed: 15 minutes.
 const STRANGER: Duration = Duration::from_secs(15 * 60);
@@ -31,7 +30,7 @@ impl TrustLoop {
             return self.discard(&candidate, "it expired before it could be tried", failures);
         }
         let viewer = match link::director(&self.settings(), &candidate, Protocol::Plain) {
-            Ok(director) => director.viewer().await,
+            Ok(director) => director.identify().await,
             Err(error) => {
                 self.cannot_reach(area_of(&candidate), &format!("The new certificate waits to be tried: {error}."));
                 return Some(self.again(Step::Prove(candidate), failures, None));
@@ -39,19 +38,20 @@ impl TrustLoop {
         };
         let age = clock::until(candidate.record.issued_at, self.now());
         match viewer {
-            Ok(viewer) if viewer.kind == ViewerKind::Runtime => match viewer.id.parse() {
-                Ok(id) => self.install(candidate, &id, failures),
-                Err(error) => {
-                    let why = format!("the Director calls this runtime by an unusable id: {error}");
-                    self.discard(&candidate, &why, failures)
-                }
-            },
-            Ok(_) => {
-                self.discard(&candidate, "the Director takes its holder for something that is not a runtime", failures)
+            Ok(id) => self.install(candidate, &id, failures),
+            Err(error) if error.fault.denial() == Some(Denial::NotARuntime) => {
+                let why = format!("{error}. Have a token made for a runtime");
+                self.discard(&candidate, &why, failures)
             }
             // A certificate of which the Director has not heard yet, or which is not valid yet by its clock, is
-            // refused too: tokens are not thrown away for that.
-            Err(error) if error.fault.source() == Source::Identity && age > STRANGER && failures >= FEWEST_TRIALS => {
+            // refused too: tokens are not thrown away for that. What is denied to its holder says nothing against the
+            // certificate, and may be granted at any time.
+            Err(error)
+                if error.fault.source() == Source::Identity
+                    && error.fault.denial().is_none()
+                    && age > STRANGER
+                    && failures >= FEWEST_TRIALS =>
+            {
                 self.discard(&candidate, &error.to_string(), failures)
             }
             Err(error)
@@ -63,7 +63,16 @@ impl TrustLoop {
                 self.discard(&candidate, &why, failures)
             }
             Err(error) => {
-                self.wait_for(area_of(&candidate), &format!("The new certificate waits to be tried: {error}."), &error);
+                match error.fault.denial() {
+                    Some(denial) => {
+                        let next = "The new certificate is kept and waits for that; the agent asks again by itself.";
+                        self.around.board.denied(area_of(&candidate), denial, &error, next);
+                    }
+                    None => {
+                        let what = format!("The new certificate waits to be tried: {error}.");
+                        self.wait_for(area_of(&candidate), &what, &error);
+                    }
+                }
                 let asked = asked(&error);
                 Some(self.again(Step::Prove(candidate), failures, asked))
             }

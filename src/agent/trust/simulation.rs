@@ -22,6 +22,7 @@ use crate::disk::StateLock;
 use crate::identity::IdentityStore;
 use crate::pairing::PairingFiles;
 use crate::token::{Arrival, Dropped, TokenFile, parse};
+use crate::transport::Denial;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -279,6 +280,28 @@ async fn a_renewed_certificate_outlives_the_one_before_while_the_director_is_out
             scene.plane.clear_faults();
             host.wait_for("the second one", |status| status.state == State::Healthy).await;
             assert_eq!((host.told(Notice::Renewed), host.told(Notice::Paired)), (1, 1));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_certificate_whose_holder_lacks_scopes_is_kept_for_days_and_costs_no_second_token() {
+    let scene = Scene::new(90 * DAY).await;
+    scene
+        .run(async |host| {
+            scene.plane.set_scopes(&scene.runtime, &[]).unwrap();
+            host.arrivals.send(scene.token()).await.unwrap();
+            let denial = |status: &Status| status.problems.get(&Area::Pairing).and_then(|problem| problem.denial);
+            host.wait_for("the denial", |status| denial(status) == Some(Denial::Scopes)).await;
+            let before = scene.plane.requests().len();
+            scene.world.pass(2 * DAY).await;
+            let tries = scene.plane.requests().len() - before;
+            assert!((500..2000).contains(&tries), "{tries} tries in two days");
+            assert_eq!(denial(&host.status.borrow()), Some(Denial::Scopes));
+            scene.plane.set_scopes(&scene.runtime, &plane::model::RUNTIME_SCOPES).unwrap();
+            host.wait_for("the pairing", |status| status.state == State::Healthy).await;
+            let to_connector = |request: &plane::Request| request.endpoint == Endpoint::Connector;
+            assert!(!scene.plane.requests().iter().skip(2).any(to_connector), "one token, one certificate");
         })
         .await;
 }

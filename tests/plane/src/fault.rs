@@ -109,6 +109,16 @@ pub enum Effect {
         /// The size when decompressed.
         bytes: u64,
     },
+    /// HTTP 200 and a body that decompresses to nothing at all.
+    GzipNothing {
+        /// The size before that.
+        bytes: u64,
+    },
+    /// The true answer, said to be compressed in this way.
+    ContentEncoding {
+        /// The name of the coding.
+        coding: String,
+    },
     /// An entry in `errors` beside complete data.
     ErrorsBeside {
         /// Its message.
@@ -269,6 +279,18 @@ impl Fault {
         self.effect(Effect::GzipBomb { bytes })
     }
 
+    /// A body of that many bytes that decompresses to nothing.
+    #[must_use]
+    pub fn gzip_nothing(self, bytes: u64) -> Self {
+        self.effect(Effect::GzipNothing { bytes })
+    }
+
+    /// The true answer, said to be compressed in this way.
+    #[must_use]
+    pub fn content_encoding(self, coding: impl Into<String>) -> Self {
+        self.effect(Effect::ContentEncoding { coding: coding.into() })
+    }
+
     /// An entry in `errors` beside complete data.
     #[must_use]
     pub fn errors_beside(self, message: impl Into<String>) -> Self {
@@ -351,6 +373,8 @@ impl Effect {
             | Self::ContentType { .. }
             | Self::Huge { .. }
             | Self::GzipBomb { .. }
+            | Self::GzipNothing { .. }
+            | Self::ContentEncoding { .. }
             | Self::ErrorsBeside { .. }
             | Self::Failure { .. }
             | Self::NullField { .. }

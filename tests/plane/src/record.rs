@@ -38,6 +38,8 @@ pub struct Request {
     pub request_id: Option<String>,
     /// The header `User-Agent`.
     pub user_agent: Option<String>,
+    /// The header `Accept-Encoding`.
+    pub accept_encoding: Option<String>,
     /// Whether there was a header `Connector-Token`.
     pub token_present: bool,
     /// Whether it was carried out.

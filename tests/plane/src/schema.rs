@@ -104,6 +104,8 @@ impl Call {
                 | Effect::ContentType { .. }
                 | Effect::Huge { .. }
                 | Effect::GzipBomb { .. }
+                | Effect::GzipNothing { .. }
+                | Effect::ContentEncoding { .. }
                 | Effect::ServerCertificate { .. } => {}
             }
         }

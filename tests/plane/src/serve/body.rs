@@ -95,6 +95,18 @@ pub(crate) fn bomb(bytes: u64) -> Body {
     StreamBody::new(parts).boxed_unsync()
 }
 
+/// At least that many bytes of gzip that decompress to nothing: empty members, one after another.
+pub(crate) fn nothing(bytes: u64) -> Body {
+    // A header, one empty block, and the sum and the size of nothing.
+    const MEMBER: [u8; 20] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let many = Bytes::from(MEMBER.repeat(1024));
+    let parts = stream::unfold(bytes, move |left| {
+        let many = many.clone();
+        async move { (left > 0).then(|| (Ok(Frame::data(many.clone())), left.saturating_sub(many.len() as u64))) }
+    });
+    StreamBody::new(parts).boxed_unsync()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -108,5 +120,14 @@ mod tests {
         flate2::read::GzDecoder::new(&compressed[..]).read_to_end(&mut text).expect("valid gzip");
         assert_eq!(text.len(), 3 << 20);
         assert!(compressed.len() < 10_000);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_a_valid_gzip_file_that_holds_nothing() {
+        let compressed = nothing(100_000).collect().await.expect("a body without errors").to_bytes();
+        assert!(compressed.len() >= 100_000);
+        let mut text = Vec::new();
+        flate2::read::MultiGzDecoder::new(&compressed[..]).read_to_end(&mut text).expect("valid gzip");
+        assert_eq!(text.len(), 0);
     }
 }

@@ -127,6 +127,7 @@ async fn respond_to(connection: Arc<Connection>, request: hyper::Request<Incomin
         tenant: text(&parts.headers, "tenant"),
         request_id: text(&parts.headers, "x-request-id"),
         user_agent: text(&parts.headers, "user-agent"),
+        accept_encoding: text(&parts.headers, "accept-encoding"),
         token_present: parts.headers.contains_key("connector-token"),
         processed: false,
         status: None,
@@ -153,6 +154,8 @@ async fn respond_to(connection: Arc<Connection>, request: hyper::Request<Incomin
         Some(unbounded(body::blanks(*bytes), false))
     } else if let Some(Effect::GzipBomb { bytes }) = replacement {
         Some(unbounded(body::bomb(*bytes), true))
+    } else if let Some(Effect::GzipNothing { bytes }) = replacement {
+        Some(unbounded(body::nothing(*bytes), true))
     } else {
         None
     };
@@ -184,7 +187,12 @@ async fn respond_to(connection: Arc<Connection>, request: hyper::Request<Incomin
 fn is_terminal(effect: &Effect) -> bool {
     matches!(
         effect,
-        Effect::Status { .. } | Effect::Body { .. } | Effect::Reset | Effect::Huge { .. } | Effect::GzipBomb { .. }
+        Effect::Status { .. }
+            | Effect::Body { .. }
+            | Effect::Reset
+            | Effect::Huge { .. }
+            | Effect::GzipBomb { .. }
+            | Effect::GzipNothing { .. }
     )
 }
 
@@ -320,7 +328,13 @@ fn shape(reply: Reply, faults: &[Fault], compressible: bool) -> Response<Body> {
         builder = builder.header(header::RETRY_AFTER, retry_after);
     }
     let mut bytes = Bytes::from(reply.body);
-    if compressible && bytes.len() >= WORTH_COMPRESSING {
+    let named = faults.iter().find_map(|fault| match &fault.effect {
+        Effect::ContentEncoding { coding } => Some(coding),
+        _ => None,
+    });
+    if let Some(coding) = named {
+        builder = builder.header(header::CONTENT_ENCODING, coding);
+    } else if compressible && bytes.len() >= WORTH_COMPRESSING {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         if let Ok(compressed) = encoder.write_all(&bytes).and_then(|()| encoder.finish()) {
             bytes = compressed.into();

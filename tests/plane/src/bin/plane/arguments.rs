@@ -312,6 +312,10 @@ pub(crate) enum FaultEffect {
     Huge { bytes: u64 },
     /// The same, compressed
     GzipBomb { bytes: u64 },
+    /// Answer with that many bytes that decompress to nothing
+    GzipNothing { bytes: u64 },
+    /// Say of the true answer that it is compressed in another way
+    ContentEncoding { coding: String },
     /// Put an error beside complete data
     ErrorsBeside {
         #[arg(default_value = "something failed")]

@@ -36,6 +36,8 @@ pub(crate) async fn execute(admin: &Admin, arguments: FaultArguments) -> Result<
         FaultEffect::ContentType { content_type } => fault.content_type(content_type),
         FaultEffect::Huge { bytes } => fault.huge(bytes),
         FaultEffect::GzipBomb { bytes } => fault.gzip_bomb(bytes),
+        FaultEffect::GzipNothing { bytes } => fault.gzip_nothing(bytes),
+        FaultEffect::ContentEncoding { coding } => fault.content_encoding(coding),
         FaultEffect::ErrorsBeside { message } => fault.errors_beside(message),
         FaultEffect::Failure { code, message } => fault.failure(code, message),
         FaultEffect::Null { field, first, silent } => {

@@ -1,0 +1,73 @@
+//! The cases from which the fuzzer starts, and those that it found, without the fuzzer.
+
+#[path = "fuzz/promises.rs"]
+mod promises;
+
+#[test]
+fn no_answer_however_mad_breaks_the_decoder_or_gives_a_secret_away() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/answer");
+    let mut cases = 0;
+    for entry in std::fs::read_dir(folder).expect("the corpus is there") {
+        let path = entry.expect("the corpus can be read").path();
+        let body = std::fs::read(&path).expect("a case can be read");
+        println!("{}", path.display());
+        promises::hold(&body);
+        cases += 1;
+    }
+    assert!(cases >= 12, "{cases} cases");
+}
+
+#[test]
+fn the_cases_that_are_whole_are_taken_and_the_others_are_refused_by_their_place() {
+    use runtime_agent::director::probe::{Question, take};
+    let said = |question, case: &str| {
+        let path = format!("{}/tests/fuzz/corpus/answer/{case}.json", env!("CARGO_MANIFEST_DIR"));
+        take(
+            question,
+            200,
+            &std::fs::read(path).expect("the case is there"),
+            &"runtime-1".parse().expect("it is an id"),
+        )
+    };
+    for (question, case, count) in [
+        (Question::Applications, "whole", 1),
+        (Question::Applications, "no-applications", 0),
+        (Question::Applications, "older-dialect", 1),
+        (Question::Applications, "unknown-fields-and-words", 1),
+        (Question::Applications, "credential-of-an-unknown-type", 1),
+        (Question::Ids, "whole", 1),
+        (Question::Bundles, "page-of-bundles", 1),
+        (Question::Bundles, "application-gone", 0),
+        (Question::ApiDefinitions, "page-of-api-definitions", 1),
+        (Question::EventDefinitions, "page-of-event-definitions", 1),
+        (Question::Viewer, "viewer", 1),
+        (Question::Runtime, "runtime", 1),
+    ] {
+        assert_eq!(said(question, case), Ok(count), "{case}");
+    }
+    for (case, words) in [
+        ("password-is-a-list", ".credential.password: invalid type: sequence"),
+        ("header-values-of-wrong-types", "additionalHeaders"),
+        ("bundles-null-without-errors", "data.applicationsForRuntime.data[0].bundles"),
+        (
+            "bundles-null-with-errors",
+            "\u{201c}one subgraph is away\u{201d} (code 10) at applicationsForRuntime.data[0].bundles",
+        ),
+        ("errors-beside-whole-data", "\u{201c}line MESSAGE=forged"),
+        ("repeated-application", "app-1 came twice"),
+        ("total-too-large", "2 were announced and 1 came"),
+        ("total-negative", "totalCount"),
+        ("total-of-another-type", "totalCount"),
+        ("next-page-without-a-cursor", "without a cursor"),
+        ("id-that-breaks-a-line", "data.applicationsForRuntime.data[0].id"),
+        ("missing-status", "missing field `status`"),
+        ("refused-query", "Cannot query field"),
+        ("broken-off", "it is not JSON from line 1 on"),
+        ("something-follows", "the answer is incomplete (at data: missing field `applicationsForRuntime`"),
+        ("html", "it is not JSON"),
+        ("empty", "it is not JSON"),
+    ] {
+        let sentence = said(Question::Applications, case).expect_err(case);
+        assert!(sentence.contains(words), "{case}: {sentence}");
+    }
+}
