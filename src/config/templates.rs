@@ -327,8 +327,8 @@ pub struct TemplateLimits {
 
 impl Default for TemplateLimits {
     fn default() -> Self {
-        const FILES: std::num::NonZeroU32 = std::num::NonZeroU32::new(20_000).unwrap();
-        const WORK: std::num::NonZeroU32 = std::num::NonZeroU32::new(20_000_000).unwrap();
+        const FILES: std::num::NonZeroU32 = std::num::NonZeroU32::new(100_000).unwrap();
+        const WORK: std::num::NonZeroU32 = std::num::NonZeroU32::new(5_000_000).unwrap();
         Self { max_output: ByteSize::new(4 * MIB), max_files: FILES, max_work: WORK }
     }
 }

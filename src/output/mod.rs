@@ -97,5 +97,7 @@ mod store;
 mod tests;
 
 pub use digest::{DigestKey, DigestKeyError};
-pub use render::RepeatedPart;
+pub(crate) use environment::quoted;
+pub(crate) use public::{kind, not_understood};
+pub use render::{Names, RepeatedPart};
 pub use store::{Draft, OutputError, Published, Store};
