@@ -24,5 +24,6 @@ pub mod pairing;
 pub mod renewal;
 pub mod seclusion;
 pub mod snapshot;
+pub mod template;
 pub mod token;
 pub mod transport;

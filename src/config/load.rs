@@ -127,6 +127,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
         ("paths.runtime", &settings.paths.runtime),
         ("paths.pairing", &settings.paths.pairing),
         ("paths.hooks", &settings.paths.hooks),
+        ("paths.templates", &settings.paths.templates),
         ("apply.socket", &settings.apply.socket),
         ("apply.state", &settings.apply.state),
     ] {
@@ -144,6 +145,10 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
         if url.is_some() && report.labels.keys().any(|name| name.as_str() == label) {
             return contradiction(format!("the label {label} is given twice, by report.{key} and in report.labels"));
         }
+    }
+    let mut names = std::collections::BTreeSet::new();
+    if let Some(rule) = settings.template.iter().find(|rule| !names.insert(&rule.name)) {
+        return contradiction(format!("two templates have the name {}; give each its own", rule.name));
     }
     if settings.sync.jitter.get() > 0.5 {
         return contradiction(format!("sync.jitter = {} must be from 0.0 to 0.5", settings.sync.jitter.get()));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::hosts::HostPattern;
+use super::templates::{TemplateLimits, TemplateRule};
 use super::values::{ByteSize, HttpsUrl, LabelName, Seconds, Share};
 use crate::director::PageSize;
 use crate::renewal::{self, Moment};
@@ -33,6 +34,11 @@ pub struct Settings {
     pub output: Output,
     /// Hook scripts.
     pub hooks: Hooks,
+    /// How much templates may do.
+    pub templates: TemplateLimits,
+    /// Templates, and what becomes of what they render.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub template: Vec<TemplateRule>,
     /// The applier.
     pub apply: Apply,
     /// Where things are.
@@ -296,6 +302,8 @@ pub struct Paths {
     pub pairing: PathBuf,
     /// Hook scripts.
     pub hooks: PathBuf,
+    /// The text of templates.
+    pub templates: PathBuf,
 }
 
 impl Default for Paths {
@@ -305,6 +313,7 @@ impl Default for Paths {
             runtime: "/run/runtime-agent".into(),
             pairing: "/etc/runtime-agent/pairing".into(),
             hooks: "/etc/runtime-agent/hooks.d".into(),
+            templates: "/etc/runtime-agent/templates".into(),
         }
     }
 }

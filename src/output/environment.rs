@@ -57,8 +57,28 @@ fn unfit(name: &str, value: &str) -> Option<&'static str> {
     }
 }
 
+/// A value as it stands after the `=`, in its quotes.
+///
+/// # Errors
+/// Why no environment can hold it.
+pub(crate) fn quoted(value: &str) -> Result<String, &'static str> {
+    if let Some(reason) = unfit("", value) {
+        return Err(reason);
+    }
+    let mut out = Vec::with_capacity(value.len() + 2);
+    // Writing to memory does not fail, and only ASCII was put between.
+    quote(&mut out, value).map_err(|_| "its value cannot be written")?;
+    String::from_utf8(out).map_err(|_| "its value is not text")
+}
+
 fn assignment(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()> {
-    write!(out, "{name}=\"")?;
+    write!(out, "{name}=")?;
+    quote(out, value)?;
+    out.write_all(b"\n")
+}
+
+fn quote(out: &mut dyn Write, value: &str) -> io::Result<()> {
+    out.write_all(b"\"")?;
     // Each piece begins with what was escaped before it, so nothing is copied on the way.
     let mut rest = value;
     while let Some(at) = rest.find(['"', '\\', '`', '$']) {
@@ -68,7 +88,7 @@ fn assignment(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()> {
         rest = &rest[at + 1..];
     }
     out.write_all(rest.as_bytes())?;
-    out.write_all(b"\"\n")
+    out.write_all(b"\"")
 }
 
 #[cfg(test)]

@@ -99,6 +99,7 @@ mod folder;
 mod layout;
 pub mod manifest;
 pub mod names;
+pub mod outputs;
 mod public;
 mod render;
 mod store;
@@ -107,6 +108,8 @@ mod tests;
 mod texts;
 
 pub use digest::{DigestKey, DigestKeyError};
-pub use render::RepeatedPart;
+pub(crate) use environment::quoted;
+pub(crate) use public::{kind, not_understood};
+pub use render::{Names, RepeatedPart};
 pub use store::{Draft, OutputError, Published, Store};
 pub use texts::{IncomingText, Texts};

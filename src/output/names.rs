@@ -69,6 +69,11 @@ pub fn assign<Id: Ord + Clone + Display>(
 
 /// The slug that a name spells, whoever else spells the same.
 fn plain(word: &str, id: &impl Display, name: &str) -> Slug {
+    spelt(name).unwrap_or_else(|| slug(format!("{word}-{}", &hash(id, 0)[..SUFFIX_DIGITS])))
+}
+
+/// The slug that a name spells, if it leaves any.
+pub(crate) fn spelt(name: &str) -> Option<Slug> {
     let mut text = String::new();
     for c in name.chars() {
         if text.len() >= Slug::MAX_BYTES {
@@ -81,7 +86,7 @@ fn plain(word: &str, id: &impl Display, name: &str) -> Slug {
         }
     }
     let text = text.trim_end_matches('-');
-    if text.is_empty() { slug(format!("{word}-{}", &hash(id, 0)[..SUFFIX_DIGITS])) } else { slug(text.to_owned()) }
+    (!text.is_empty()).then(|| slug(text.to_owned()))
 }
 
 /// What an item may be called instead of `base`, the shortest first, without end.

@@ -183,7 +183,7 @@ struct InstanceFields<'a> {
 }
 
 /// The word for a kind of credential.
-pub(super) fn kind(credential: &Credential) -> &'static str {
+pub(crate) fn kind(credential: &Credential) -> &'static str {
     match credential {
         Credential::None => "none",
         Credential::Basic { .. } => "basic",
@@ -194,7 +194,7 @@ pub(super) fn kind(credential: &Credential) -> &'static str {
 }
 
 /// The type of credentials that are there and that this program does not understand, where there are no others.
-pub(super) fn not_understood(bundle: &Bundle) -> Option<&str> {
+pub(crate) fn not_understood(bundle: &Bundle) -> Option<&str> {
     if bundle.usable_auth().is_some() {
         return None;
     }

@@ -11,28 +11,28 @@ use crate::ids::{ApplicationId, BundleId, DefinitionId};
 use crate::snapshot::{ApiDefinition, Application, Bundle, Document, EventDefinition, Naming, Sha256, Specification};
 
 /// The names that were given to things of one kind, and what they were made from.
-pub(super) type Given<Id> = BTreeMap<Id, (String, Slug)>;
+pub(crate) type Given<Id> = BTreeMap<Id, (String, Slug)>;
 
 /// All names of a generation.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub struct Names {
     /// The applications' folders.
-    pub(super) applications: Given<ApplicationId>,
+    pub(crate) applications: Given<ApplicationId>,
     /// What was given inside each application.
-    pub(super) inside: BTreeMap<ApplicationId, ApplicationNames>,
+    pub(crate) inside: BTreeMap<ApplicationId, ApplicationNames>,
 }
 
 /// The names inside an application.
 #[derive(Debug, Default)]
-pub(super) struct ApplicationNames {
+pub(crate) struct ApplicationNames {
     /// The bundles' folders.
-    pub(super) bundles: Given<BundleId>,
+    pub(crate) bundles: Given<BundleId>,
     /// The keys of each bundle's APIs.
-    pub(super) apis: BTreeMap<BundleId, Given<DefinitionId>>,
+    pub(crate) apis: BTreeMap<BundleId, Given<DefinitionId>>,
     /// The keys of each bundle's events.
-    pub(super) events: BTreeMap<BundleId, Given<DefinitionId>>,
+    pub(crate) events: BTreeMap<BundleId, Given<DefinitionId>>,
     /// The keys of each bundle's documents.
-    pub(super) documents: BTreeMap<BundleId, Given<DefinitionId>>,
+    pub(crate) documents: BTreeMap<BundleId, Given<DefinitionId>>,
 }
 
 /// Two things of an application have the same id, so the snapshot does not describe one state.
@@ -47,7 +47,10 @@ pub struct RepeatedPart {
 
 impl Names {
     /// The names for these applications. Whatever was named before keeps its name as far as the rule allows.
-    pub(super) fn assign(&self, applications: &[Application]) -> Result<Self, RepeatedPart> {
+    ///
+    /// # Errors
+    /// When an application lists something twice.
+    pub fn assign(&self, applications: &[Application]) -> Result<Self, RepeatedPart> {
         let empty = ApplicationNames::default();
         let mut inside = BTreeMap::new();
         for application in applications {
@@ -85,7 +88,7 @@ impl ApplicationNames {
     }
 
     /// The bundles of the application that these names were given for, in the order of their ids, with their folders.
-    pub(super) fn bundles_of<'a>(
+    pub(crate) fn bundles_of<'a>(
         &'a self,
         application: &'a Application,
     ) -> impl Iterator<Item = (&'a Bundle, &'a Slug)> {
@@ -94,12 +97,12 @@ impl ApplicationNames {
     }
 
     /// The APIs of a bundle of that application, in the order of their ids, with their keys.
-    pub(super) fn apis_of<'a>(&'a self, bundle: &'a Bundle) -> impl Iterator<Item = (&'a ApiDefinition, &'a Slug)> {
+    pub(crate) fn apis_of<'a>(&'a self, bundle: &'a Bundle) -> impl Iterator<Item = (&'a ApiDefinition, &'a Slug)> {
         with_keys(self.apis.get(&bundle.id), &bundle.apis, |api| &api.id)
     }
 
     /// Its events.
-    pub(super) fn events_of<'a>(&'a self, bundle: &'a Bundle) -> impl Iterator<Item = (&'a EventDefinition, &'a Slug)> {
+    pub(crate) fn events_of<'a>(&'a self, bundle: &'a Bundle) -> impl Iterator<Item = (&'a EventDefinition, &'a Slug)> {
         with_keys(self.events.get(&bundle.id), &bundle.events, |event| &event.id)
     }
 

@@ -86,6 +86,10 @@ async fn check_tells_a_good_configuration_from_a_bad_one() {
     let output = check().await;
     assert_eq!(output.status.code(), Some(78));
     assert!(said(&output).contains("line 2") && said(&output).contains("only https:"), "{}", said(&output));
+    scene.host.write_configuration("[[template]]\nname = \"x\"\ncontent = \"a\\n{% if %}\"\ndestination = \"x\"\n");
+    let output = check().await;
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said(&output).contains("the template x") && said(&output).contains("line 2, column"), "{}", said(&output));
     std::fs::remove_file(scene.host.path("agent.toml")).unwrap();
     assert_eq!(check().await.status.code(), Some(78), "a file that is named must be there");
 }

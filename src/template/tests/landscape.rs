@@ -1,0 +1,170 @@
+//! A landscape to render: two applications, with credentials of each kind, all of which are canaries.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::super::Landscape;
+use crate::output::Names;
+use crate::snapshot::{
+    ApiDefinition, Application, Auth, Bundle, Condition, Credential, Csrf, EventDefinition, InstanceAuth, Naming,
+    Snapshot, Specification, Version,
+};
+
+pub(super) fn landscape() -> Landscape {
+    of(applications())
+}
+
+pub(super) fn of(applications: Vec<Application>) -> Landscape {
+    let names = Names::default().assign(&applications).unwrap();
+    let snapshot = Snapshot::new("runtime-1".parse().unwrap(), applications).unwrap().with_naming(Naming::Normalise);
+    Landscape::new(Arc::new(snapshot), &names, "host-1")
+}
+
+pub(super) fn applications() -> Vec<Application> {
+    let orders = Bundle {
+        apis: vec![
+            ApiDefinition {
+                description: Some("Orders, and \"returns\"".into()),
+                group: Some("com.example".into()),
+                version: Some(Version {
+                    value: "v2".into(),
+                    deprecated: Some(false),
+                    deprecated_since: None,
+                    for_removal: None,
+                }),
+                specification: Some(Specification {
+                    id: None,
+                    kind: "OPEN_API".into(),
+                    format: "JSON".into(),
+                    reading: None,
+                }),
+                ..api("api-1", "Orders v2", "https://api.warehouse.example.com/orders/v2")
+            },
+            api("api-2", "Stock", "http://stock.warehouse.example.com:8080/stock?tenant=7"),
+        ],
+        events: vec![EventDefinition {
+            id: "event-1".parse().unwrap(),
+            name: "Order Shipped".into(),
+            description: None,
+            group: None,
+            version: None,
+            specification: Some(Specification {
+                id: None,
+                kind: "ASYNC_API".into(),
+                format: "YAML".into(),
+                reading: None,
+            }),
+        }],
+        default_auth: Some(Auth {
+            headers: BTreeMap::from([("X-Api-Key".into(), vec![secret("canary-header")])]),
+            query_parameters: BTreeMap::from([("key".into(), vec![secret("canary-query")])]),
+            csrf: Some(Csrf {
+                token_url: "https://api.warehouse.example.com/csrf?canary".into(),
+                credential: Credential::None,
+                headers: BTreeMap::new(),
+                query_parameters: BTreeMap::new(),
+            }),
+            ..auth(Credential::Basic { username: "canary-user".into(), password: secret("canary pass\"word\\") })
+        }),
+        ..bundle("bundle-1", "Orders")
+    };
+    let people = Bundle {
+        apis: vec![api("api-3", "People", "https://crm.example.com/people")],
+        instance_auths: vec![InstanceAuth {
+            id: "auth-1".parse().unwrap(),
+            condition: Condition::Succeeded,
+            message: None,
+            context: None,
+            auth: Some(auth(Credential::OAuth {
+                client_id: "canary-client".into(),
+                client_secret: secret("canary-secret"),
+                url: "https://login.crm.example.com/token?canary".into(),
+            })),
+        }],
+        ..bundle("bundle-2", "People")
+    };
+    let pending = Bundle {
+        apis: vec![api("api-4", "Bills", "https://crm.example.com/bills")],
+        instance_auths: vec![InstanceAuth {
+            id: "auth-2".parse().unwrap(),
+            condition: Condition::Pending,
+            message: None,
+            context: None,
+            auth: None,
+        }],
+        ..bundle("bundle-3", "Bills")
+    };
+    vec![
+        Application {
+            description: Some("What is in store".into()),
+            base_url: Some("https://warehouse.example.com".into()),
+            labels: BTreeMap::from([("region".into(), serde_json::json!({"b": [1, null], "a": true}))]),
+            bundles: vec![orders],
+            ..application("app-1", "Warehouse (EU)")
+        },
+        Application { bundles: vec![people, pending], ..application("app-2", "CRM") },
+    ]
+}
+
+pub(super) fn secret(text: &str) -> SecretString {
+    text.into()
+}
+
+pub(super) fn application(id: &str, name: &str) -> Application {
+    Application {
+        id: id.parse().unwrap(),
+        name: name.into(),
+        provider: None,
+        description: None,
+        base_url: None,
+        system_number: None,
+        local_tenant_id: None,
+        health_check_url: None,
+        labels: BTreeMap::new(),
+        condition: Some("CONNECTED".into()),
+        events_url: None,
+        system_status: None,
+        error: None,
+        deleted_at: None,
+        bundles: Vec::new(),
+    }
+}
+
+pub(super) fn bundle(id: &str, name: &str) -> Bundle {
+    Bundle {
+        id: id.parse().unwrap(),
+        name: name.into(),
+        description: None,
+        request_schema: None,
+        apis: Vec::new(),
+        documents: Vec::new(),
+        events: Vec::new(),
+        default_auth: None,
+        instance_auths: Vec::new(),
+    }
+}
+
+fn api(id: &str, name: &str, url: &str) -> ApiDefinition {
+    ApiDefinition {
+        id: id.parse().unwrap(),
+        name: name.into(),
+        description: None,
+        target_url: url.into(),
+        group: None,
+        version: None,
+        specification: None,
+    }
+}
+
+pub(super) fn auth(credential: Credential) -> Auth {
+    Auth {
+        credential,
+        headers: BTreeMap::new(),
+        query_parameters: BTreeMap::new(),
+        csrf: None,
+        certificate_common_name: None,
+        access_strategy: None,
+    }
+}
