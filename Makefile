@@ -72,7 +72,7 @@ install: ## Install what was built, below DESTDIR and PREFIX (/usr/local); keeps
 	done
 	install -D -m 0644 systemd/runtime-agent.sysusers "$(DESTDIR)$(SYSUSERSDIR)/runtime-agent.conf"
 	install -D -m 0644 systemd/runtime-agent.tmpfiles "$(DESTDIR)$(TMPFILESDIR)/runtime-agent.conf"
-	install -d "$(DESTDIR)$(conf)/hooks.d"
+	install -d "$(DESTDIR)$(conf)/hooks.d" "$(DESTDIR)$(conf)/templates"
 	test -e "$(DESTDIR)$(conf)/agent.toml" || install -m 0644 "$(CONFIG)" "$(DESTDIR)$(conf)/agent.toml"
 	for page in "$(MANUAL)"/man/*.[1-9]; do \
 		install -D -m 0644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; \
@@ -81,6 +81,9 @@ install: ## Install what was built, below DESTDIR and PREFIX (/usr/local); keeps
 	install -D -m 0644 "$(MANUAL)/completions/_runtime-agent" "$(DESTDIR)$(ZSHDIR)/_runtime-agent"
 	install -D -m 0644 "$(MANUAL)/completions/runtime-agent.fish" "$(DESTDIR)$(FISHDIR)/runtime-agent.fish"
 	install -D -m 0644 -t "$(DESTDIR)$(DOCDIR)" README.md
+	for file in $$(cd etc && find examples -type f); do \
+		install -D -m 0644 "etc/$$file" "$(DESTDIR)$(DOCDIR)/$$file"; \
+	done
 	$(if $(LICENSEDIR),install -D -m 0644 -t "$(DESTDIR)$(LICENSEDIR)" LICENSE)
 	@echo "Installed. On the host itself, go on with: systemd-sysusers; systemd-tmpfiles --create runtime-agent.conf;" \
 		"systemctl daemon-reload; systemctl enable --now runtime-agent-apply.socket runtime-agent.service"

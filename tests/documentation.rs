@@ -17,7 +17,13 @@ use tempfile::TempDir;
 /// The pages and completions, made once, as `make manual` makes them.
 static MANUAL: LazyLock<TempDir> = LazyLock::new(manual);
 
-const PAGES: [&str; 4] = ["runtime-agent.8", "runtime-agent.toml.5", "runtime-agent-files.7", "runtime-agent-hooks.7"];
+const PAGES: [&str; 5] = [
+    "runtime-agent.8",
+    "runtime-agent.toml.5",
+    "runtime-agent-files.7",
+    "runtime-agent-hooks.7",
+    "runtime-agent-templates.7",
+];
 
 /// Keys that have no default, and so are not in a table of the defaults, with a value that they can have.
 const OPTIONAL: [(&str, &str); 6] = [
@@ -171,6 +177,32 @@ fn everything_that_a_hook_is_told_is_on_the_page_of_hooks() {
     for key in document["added"][0].as_object().unwrap().keys() {
         assert!(section(&page, ".SH STANDARD INPUT").unwrap().contains(&format!(".B {key}\n")), "{key}");
     }
+}
+
+#[test]
+fn every_key_and_every_filter_of_a_template_is_on_the_page_of_templates() {
+    let text = "[[template]]\nname = 'x'\nsource = 'x'\nfor_each = 'application'\nwhen = 'true'\ndestination = '/etc/x/y'\n\
+        owner = 'a'\ngroup = 'a'\nmode = '0640'\nvalidate = ['x']\nreload = ['x.service']\non_change = ['x']\n\
+        on_conflict = 'keep'\nwait = '1s:2s'\n";
+    let settings = parse(text, Path::new("page")).unwrap();
+    let table = toml::Table::try_from(settings).unwrap();
+    let mut keys: Vec<String> = table["template"][0].as_table().unwrap().keys().cloned().collect();
+    keys.push("content".to_owned());
+    let page = page("runtime-agent-templates.7");
+    let list = |heading: &str| format!("\n{}", section(&page, heading).unwrap());
+    let (told_keys, told_filters) = (list(".SH KEYS"), list(".SH FILTERS"));
+    for key in &keys {
+        said_of(&entries(&told_keys), key);
+    }
+    let told = entries(&told_keys);
+    let told: Vec<_> = told.iter().flat_map(|(named, _)| named.split(", ")).map(str::trim).collect();
+    assert_eq!(told.len(), keys.len(), "the page explains a key that there is not: {told:?}");
+    for filter in runtime_agent::template::filters::FILTERS {
+        let entries = entries(&told_filters);
+        let said = said_of(&entries, filter);
+        assert!(said.contains(".EX"), "{filter} has no example");
+    }
+    assert_eq!(entries(&told_filters).len(), runtime_agent::template::filters::FILTERS.len());
 }
 
 /// The names of the variables and the document that a real hook gets from the real applier.

@@ -26,6 +26,7 @@ pub(crate) fn assert_healthy(host: &Host) {
         ("/etc/runtime-agent", "755 root:root"),
         ("/etc/runtime-agent/agent.toml", "644 root:root"),
         ("/etc/runtime-agent/hooks.d", "755 root:root"),
+        ("/etc/runtime-agent/templates", "755 root:root"),
         ("/etc/runtime-agent/pairing", "2770 root:runtime-agent"),
         ("/var/lib/runtime-agent", "755 runtime-agent:runtime-agent"),
         ("/var/lib/runtime-agent/config", "2755 runtime-agent:runtime-agent-credentials"),
