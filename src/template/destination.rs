@@ -60,7 +60,7 @@ impl DestinationPattern {
     /// When the pattern asks for what the item has not, or leads out of the directory that it begins with.
     pub fn compute(&self, runtime: &RuntimeId, item: &ItemPlace) -> Result<PathBuf, TemplateError> {
         last_miss();
-        let failed = |problem| TemplateError { rule: self.rule.clone(), item: Some(item.clone()), problem };
+        let failed = |problem| TemplateError { rule: self.rule.clone(), item: Some(Box::new(item.clone())), problem };
         let context = Value::from_object(Root { runtime: runtime.clone(), item: item.clone() });
         let path = self
             .environment

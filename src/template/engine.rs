@@ -245,7 +245,7 @@ impl Templates {
                 };
                 let failed = |problem| TemplateError {
                     rule: compiled.rule.name.clone(),
-                    item: Some(rendered.item.clone()),
+                    item: Some(Box::new(rendered.item.clone())),
                     problem,
                 };
                 if taken.len() >= self.limits.max_files.get() as usize {
@@ -274,7 +274,7 @@ impl Templates {
     ) -> Result<Option<Rendered<'a>>, TemplateError> {
         let rule = &compiled.rule;
         let place = landscape.place(item);
-        let failed = |problem| TemplateError { rule: rule.name.clone(), item: Some(place.clone()), problem };
+        let failed = |problem| TemplateError { rule: rule.name.clone(), item: Some(Box::new(place.clone())), problem };
         last_miss();
         if let Some(condition) = condition {
             let holds = condition.eval(landscape.context(item)).map_err(|error| failed(self.explain(rule, &error)))?;

@@ -18,7 +18,7 @@ pub struct TemplateError {
     /// Its name.
     pub rule: TemplateName,
     /// What it was rendered for; nothing, where it was not rendered yet.
-    pub item: Option<ItemPlace>,
+    pub item: Option<Box<ItemPlace>>,
     /// What is wrong.
     pub problem: Problem,
 }

@@ -11,6 +11,7 @@ use super::super::output::refuse;
 use super::undefined;
 
 /// JSON, on one line, or with `indent=` so many blanks. Nothing is escaped for the sake of HTML.
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands named arguments over by value")]
 pub(super) fn json(value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<u8> = options.get("indent")?;
     options.assert_all_used()?;

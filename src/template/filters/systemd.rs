@@ -9,6 +9,7 @@ use super::super::output::refuse;
 use super::text;
 
 /// The part of a unit's name; of a path with `path=true`, as in the names of mount units.
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands named arguments over by value")]
 pub(super) fn escape(value: &Value, options: Kwargs) -> Result<String, Error> {
     let path: Option<bool> = options.get("path")?;
     options.assert_all_used()?;
