@@ -13,8 +13,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use runtime_agent::output::{DigestKey, Store};
+use runtime_agent::config;
+use runtime_agent::output::{DigestKey, Rendering, Store};
 use runtime_agent::snapshot::{Application, Auth, Bundle, Credential, Snapshot};
 use tempfile::TempDir;
 
@@ -22,7 +25,7 @@ use tempfile::TempDir;
 const STATE: &str = "OUTPUT_CRASH_STATE";
 
 /// Every call that changes something in a file system, and `openat`, which may. Not every architecture has them all.
-const CHANGING: [&str; 19] = [
+const CHANGING: [&str; 20] = [
     "openat",
     "mkdir",
     "mkdirat",
@@ -38,6 +41,7 @@ const CHANGING: [&str; 19] = [
     "pwrite64",
     "fsync",
     "fdatasync",
+    "syncfs",
     "chmod",
     "fchmod",
     "fchmodat",
@@ -141,6 +145,7 @@ fn nothing_gets_its_name_before_it_is_durable() {
             ("fsync", [path]) => {
                 disk.dirty.remove(path);
             }
+            ("syncfs", [_]) => disk.dirty.clear(),
             ("rename" | "renameat" | "renameat2", [from, to]) => {
                 swapped |= to.ends_with("/current");
                 disk.renamed(from, to);
@@ -222,8 +227,26 @@ fn strace(state: &Path, options: &[&str]) -> Output {
 fn open(state: &Path) -> Result<Store, String> {
     let key = DigestKey::load_or_create(&state.join("digest.key")).map_err(|error| error.to_string())?;
     let keep = NonZeroUsize::new(2).unwrap();
-    Store::open(&state.join("config"), key, keep).map_err(|error| error.to_string())
+    let mut store = Store::open(&state.join("config"), key, keep).map_err(|error| error.to_string())?;
+    let mut settings = config::parse(TEMPLATES, Path::new("agent.toml")).map_err(|error| error.to_string())?;
+    settings.paths.templates = state.join("config/templates-are-inline");
+    store.use_templates(Rendering::load(&settings).map_err(|error| error.to_string())?.map(Arc::new));
+    Ok(store)
 }
+
+/// Files for the applier, and one inside the generation.
+const TEMPLATES: &str = r#"
+    [[template]]
+    name = "installed"
+    for_each = "credential"
+    destination = "/etc/somewhere/{{ application.slug }}.conf"
+    content = "{{ credential.password }}"
+    [[template]]
+    name = "inside"
+    destination = "names/all"
+    content = "{% for application in applications %}{{ application.name }}\n{% endfor %}"
+    mode = "0644"
+"#;
 
 /// A folder in memory where the system has one: the calls are the same, and hundreds of runs wait for no disk.
 fn scratch() -> TempDir {
@@ -277,7 +300,14 @@ fn leftovers(state: &Path) -> BTreeSet<String> {
         }
     }
     let unfinished = names(&root).into_iter().filter(|name| name.starts_with(".tmp-"));
-    let unreferenced = names(&root.join("objects")).into_iter().filter(|name| !referenced.contains(name));
+    for generation in names(&root).iter().filter(|name| name.bytes().all(|b| b.is_ascii_digit())) {
+        let outputs = fs::read(root.join(generation).join("outputs.json")).unwrap();
+        let outputs: serde_json::Value = serde_json::from_slice(&outputs).unwrap();
+        let outputs = outputs["outputs"].as_array().unwrap().iter();
+        referenced.extend(outputs.map(|output| output["blob"].as_str().unwrap().to_owned()));
+    }
+    let all = [root.join("objects"), root.join("blobs")].map(|folder| names(&folder));
+    let unreferenced = all.into_iter().flatten().filter(|name| !referenced.contains(name));
     unfinished.chain(unreferenced).collect()
 }
 
@@ -303,15 +333,15 @@ fn seen(state: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// One application stays, one gets another password, one another name, one goes.
-fn before() -> Snapshot {
+fn before() -> Arc<Snapshot> {
     snapshot([("a", "Shop", "pw"), ("b", "Crm", "one"), ("c", "Books", "pw"), ("d", "Gone", "pw")])
 }
 
-fn after() -> Snapshot {
+fn after() -> Arc<Snapshot> {
     snapshot([("a", "Shop", "pw"), ("b", "Crm", "two"), ("c", "Ledger", "pw"), ("e", "Come", "pw")])
 }
 
-fn snapshot<const N: usize>(applications: [(&str, &str, &str); N]) -> Snapshot {
+fn snapshot<const N: usize>(applications: [(&str, &str, &str); N]) -> Arc<Snapshot> {
     let application = |(id, name, password): (&str, &str, &str)| Application {
         id: id.parse().unwrap(),
         name: name.into(),
@@ -329,7 +359,7 @@ fn snapshot<const N: usize>(applications: [(&str, &str, &str); N]) -> Snapshot {
         deleted_at: None,
         bundles: vec![bundle(password)],
     };
-    Snapshot::new("runtime-1".parse().unwrap(), applications.map(application).into()).unwrap()
+    Snapshot::new("runtime-1".parse().unwrap(), applications.map(application).into()).unwrap().into()
 }
 
 fn bundle(password: &str) -> Bundle {

@@ -209,6 +209,8 @@ pub enum Area {
     Removals,
     /// The texts of specifications and documents.
     Specifications,
+    /// Rendering templates.
+    Templates,
     /// Writing files.
     Output,
     /// Running hooks.
@@ -231,6 +233,7 @@ impl Area {
             Self::Sync => "sync",
             Self::Removals => "removals",
             Self::Specifications => "specifications",
+            Self::Templates => "templates",
             Self::Output => "output",
             Self::Apply => "apply",
             Self::Report => "report",

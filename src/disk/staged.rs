@@ -39,6 +39,17 @@ impl Staged {
         Ok(())
     }
 
+    /// Gives it its final name, which must not exist. It is durable already, and [`sync_folder`] on the folder around it
+    /// follows.
+    ///
+    /// # Errors
+    /// When that fails; it is removed then.
+    pub fn publish_unsynced(mut self, path: &Path) -> Result<(), DiskError> {
+        fs::rename(self.path(), path).map_err(at("rename into place", path))?;
+        self.path = None;
+        Ok(())
+    }
+
     /// Fsyncs it and puts it in the place of the folder `path`, in one step where the file system can do that; then
     /// removes the old one.
     ///

@@ -8,12 +8,15 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::blobs::Blobs;
 use super::digest::DigestKey;
 use super::folder::name_on_disk;
 use super::layout::{Layout, application, applications, link_to, names};
 use super::manifest::{Entry, GenerationNumber, MANIFEST_VERSION, Manifest};
+use super::outputs::{OUTPUTS_VERSION, Outputs};
 use super::public::{GivenBundles, GivenKeys, given_keys};
 use super::render::{ApplicationNames, Names};
+use super::rendering;
 use crate::disk::DiskError;
 use crate::snapshot::Sha256;
 
@@ -50,6 +53,8 @@ pub(super) enum Damage {
     OtherGeneration(GenerationNumber),
     #[error("its applications folder does not hold what its manifest lists")]
     Contents,
+    #[error("the files that templates made for it are not those that were written, or the key that names them is new")]
+    Outputs,
     #[error("the files of the application in {0} are not those that were written, or the key that names them is new")]
     Object(String),
 }
@@ -74,7 +79,7 @@ impl Current {
             Err(damage) => return damaged(Some(number), Names::default(), damage),
         };
         let mut names = Names::default();
-        let mut damage = contents(&folder, &manifest).err();
+        let mut damage = contents(&folder, &manifest).and_then(|()| rendered(layout, key, &folder, &manifest)).err();
         for (id, entry) in &manifest.applications {
             names.applications.insert(id.clone(), (entry.name.clone(), entry.folder.clone()));
             match inside(layout, key, &folder, entry) {
@@ -120,6 +125,26 @@ pub(super) fn texts_of_generation(folder: &Path) -> Option<BTreeSet<Sha256>> {
     }
     let Linked { texts } = parse(&folder.join("manifest.json")).ok()??;
     Some(texts)
+}
+
+/// What templates made for the generation in `folder`; nothing where there were none.
+pub(super) fn outputs_of_generation(folder: &Path) -> Result<Option<Outputs>, Damage> {
+    let path = folder.join("outputs.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let outputs: Outputs = serde_json::from_slice(&read(&path)?).map_err(|_| Damage::Outputs)?;
+    if outputs.version == OUTPUTS_VERSION { Ok(Some(outputs)) } else { Err(Damage::Outputs) }
+}
+
+/// Whether what templates made for the generation is there, and whole.
+fn rendered(layout: &Layout, key: &DigestKey, folder: &Path, manifest: &Manifest) -> Result<(), Damage> {
+    let outputs = outputs_of_generation(folder)?;
+    match (&manifest.rendered, outputs) {
+        (None, None) => Ok(()),
+        (Some(_), Some(outputs)) if rendering::is_sound(&outputs, folder, &Blobs::new(layout.root()), key)? => Ok(()),
+        (None | Some(_), None | Some(_)) => Err(Damage::Outputs),
+    }
 }
 
 /// Whether the generation's folder holds what its manifest lists, and nothing else.

@@ -78,8 +78,8 @@ impl Folder {
         naming.finish()
     }
 
-    /// Writes all files into `path`, an empty folder that nobody looks at yet, and fsyncs them and the folders
-    /// between; `path` itself is fsynced when it is published.
+    /// Writes all files into `path`, an empty folder that nobody looks at yet. Nothing is durable before
+    /// [`disk::sync_all`].
     pub(super) fn write(&self, path: &Path) -> Result<(), DiskError> {
         // In this order a folder comes before what lies in it.
         let folders: BTreeSet<&Path> = self
@@ -94,12 +94,9 @@ impl Folder {
         for (file, entry) in &self.files {
             let path = path.join(file);
             match entry {
-                Entry::File(mode, content) => disk::write_unpublished(&path, *mode, content)?,
+                Entry::File(mode, content) => disk::write_unsynced(&path, *mode, content)?,
                 Entry::Text(text) => disk::link_unpublished(&path, &link_to(*text))?,
             }
-        }
-        for folder in folders.iter().rev() {
-            disk::sync_folder(&path.join(folder))?;
         }
         Ok(())
     }

@@ -147,6 +147,18 @@ pub struct Manifest {
     /// The texts of specifications and documents that are linked to in it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub texts: BTreeSet<Sha256>,
+    /// What templates made of it, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<RenderedSet>,
+}
+
+/// What templates made of a generation; the files are listed in `outputs.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderedSet {
+    /// What tells the templates, and whatever else they saw, from others.
+    pub templates: ObjectName,
+    /// How many files they made.
+    pub files: u32,
 }
 
 /// An application in a generation.

@@ -91,6 +91,7 @@
 //! in an environment: a comment says that it is left out, and `credentials.json` has it.
 
 mod address;
+mod blobs;
 mod credentials;
 mod current;
 mod digest;
@@ -102,6 +103,7 @@ pub mod names;
 pub mod outputs;
 mod public;
 mod render;
+mod rendering;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -111,5 +113,6 @@ pub use digest::{DigestKey, DigestKeyError};
 pub(crate) use environment::quoted;
 pub(crate) use public::{kind, not_understood};
 pub use render::{Names, RepeatedPart};
+pub use rendering::{Rendering, RenderingError};
 pub use store::{Draft, OutputError, Published, Store};
 pub use texts::{IncomingText, Texts};

@@ -2,21 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::current::{Current, texts_of_generation};
+use super::blobs::Blobs;
+use super::current::{Current, outputs_of_generation, texts_of_generation};
 use super::digest::DigestKey;
-use super::folder::{FOLDER, Folder, PUBLIC, json, name_on_disk};
+use super::folder::{FOLDER, PUBLIC, json, name_on_disk};
 use super::layout::{Layout, application, applications, link_to};
-use super::manifest::{Changes, Entry, GenerationNumber, MANIFEST_VERSION, Manifest, ObjectName, Slug};
+use super::manifest::{Changes, Entry, GenerationNumber, MANIFEST_VERSION, Manifest, ObjectName, RenderedSet, Slug};
 use super::public::Catalogue;
 use super::render::{self, ApplicationNames, Names, RepeatedPart};
+use super::rendering::{self, Rendering};
 use super::texts::Texts;
 use crate::disk::{self, DiskError, Staged};
 use crate::ids::{ApplicationId, RuntimeId};
 use crate::snapshot::{Application, Sha256, Snapshot};
+use crate::template::Landscape;
 
 /// The output folder of this agent, of which it is the only writer.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct Store {
     keep: NonZeroUsize,
     current: Option<Manifest>,
     names: Names,
+    /// The templates in force.
+    rendering: Option<Arc<Rendering>>,
     /// No number up to this one is given again.
     highest: Option<GenerationNumber>,
 }
@@ -49,6 +55,7 @@ pub enum Published {
 pub struct Draft {
     names: Names,
     applications: BTreeMap<ApplicationId, Entry>,
+    templates: Option<ObjectName>,
 }
 
 /// Why nothing was published. The generation before is in place.
@@ -58,6 +65,9 @@ pub enum OutputError {
     /// The file system refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// A template cannot be rendered; the text says where, and never holds a value.
+    #[error("{0}")]
+    Template(String),
     /// The snapshot does not describe one state.
     #[error(transparent)]
     Repeated(#[from] RepeatedPart),
@@ -79,9 +89,15 @@ impl Store {
         disk::ensure_folder(&layout.objects(), FOLDER)?;
         // Whatever an interrupted process renamed last is what the next power loss leaves, too.
         disk::sync_folder(root)?;
-        let mut store = Self { layout, key, keep, current: None, names: Names::default(), highest: None };
+        let mut store =
+            Self { layout, key, keep, current: None, names: Names::default(), rendering: None, highest: None };
         store.recover()?;
         Ok(store)
+    }
+
+    /// Puts other templates in force, or none; what they make is published with the next snapshot.
+    pub fn use_templates(&mut self, rendering: Option<Arc<Rendering>>) {
+        self.rendering = rendering;
     }
 
     /// The texts of specifications and documents.
@@ -98,7 +114,7 @@ impl Store {
     ///
     /// # Errors
     /// As those of [`Store::draft`] and [`Store::put`].
-    pub fn publish(&mut self, snapshot: &Snapshot, now: Timestamp) -> Result<Published, OutputError> {
+    pub fn publish(&mut self, snapshot: &Arc<Snapshot>, now: Timestamp) -> Result<Published, OutputError> {
         match self.draft(snapshot)? {
             Some(draft) => self.put(draft, snapshot, now),
             None => Ok(Published::Unchanged),
@@ -113,11 +129,15 @@ impl Store {
     pub fn draft(&self, snapshot: &Snapshot) -> Result<Option<Draft>, RepeatedPart> {
         let names = self.names.assign(snapshot.applications())?;
         let applications = self.entries(snapshot, &names);
-        let unchanged = self
-            .current
-            .as_ref()
-            .is_some_and(|current| current.runtime == *snapshot.runtime() && current.applications == applications);
-        Ok((!unchanged).then_some(Draft { names, applications }))
+        let templates = self.rendering.as_ref().map(|rendering| rendering.fingerprint(&self.key));
+        // What templates see of an application is all in its object: where the objects are the same, so is what the same
+        // templates make of them.
+        let unchanged = self.current.as_ref().is_some_and(|current| {
+            current.runtime == *snapshot.runtime()
+                && current.applications == applications
+                && current.rendered.as_ref().map(|rendered| &rendered.templates) == templates.as_ref()
+        });
+        Ok((!unchanged).then_some(Draft { names, applications, templates }))
     }
 
     /// Publishes `snapshot`, of which this is the draft. Blocks.
@@ -125,21 +145,22 @@ impl Store {
     /// # Errors
     /// When the file system refuses. What was begun is removed again, and readers see the generation before; only when
     /// the very last fsync fails, they see the new one, and so does [`Store::current`].
-    pub fn put(&mut self, draft: Draft, snapshot: &Snapshot, now: Timestamp) -> Result<Published, OutputError> {
-        let Draft { names, applications } = draft;
-        let manifest = Manifest {
+    pub fn put(&mut self, draft: Draft, snapshot: &Arc<Snapshot>, now: Timestamp) -> Result<Published, OutputError> {
+        let Draft { names, applications, templates } = draft;
+        let mut manifest = Manifest {
             version: MANIFEST_VERSION,
             generation: self.highest.map_or(GenerationNumber::FIRST, GenerationNumber::next),
             published_at: now,
             runtime: snapshot.runtime().clone(),
             applications,
             texts: texts(snapshot, &names),
+            rendered: templates.map(|templates| RenderedSet { templates, files: 0 }),
         };
-        if let Err(error) = self.write(snapshot, &names, &manifest) {
+        if let Err(error) = self.write(snapshot, &names, &mut manifest) {
             if let Err(worse) = self.recover() {
                 tracing::warn!("cannot clean up after a failed publication; the next start does: {worse}");
             }
-            return Err(error.into());
+            return Err(error);
         }
         let changes = Changes::between(self.current.as_ref(), &manifest);
         let generation = manifest.generation;
@@ -159,12 +180,13 @@ impl Store {
         if self.highest.is_none() {
             return Ok(Published::Unchanged);
         }
-        let published = self.publish(&Snapshot::empty(runtime), now)?;
+        let published = self.publish(&Arc::new(Snapshot::empty(runtime)), now)?;
         if let Some(current) = &self.current {
             self.layout.remove_older(current.generation, NonZeroUsize::MIN)?;
         }
         self.layout.remove_unreferenced()?;
         self.collect_texts()?;
+        self.collect_blobs()?;
         Ok(published)
     }
 
@@ -183,48 +205,74 @@ impl Store {
             .collect()
     }
 
-    fn write(&mut self, snapshot: &Snapshot, names: &Names, manifest: &Manifest) -> Result<(), DiskError> {
-        self.write_objects(snapshot, names, manifest)?;
-
+    /// Writes everything beside, makes it durable in one step, and gives it its names, that of the generation last.
+    fn write(&mut self, snapshot: &Arc<Snapshot>, names: &Names, manifest: &mut Manifest) -> Result<(), OutputError> {
+        let objects = self.stage_objects(snapshot, names, manifest)?;
         let staged = Staged::new_in(self.layout.root(), FOLDER)?;
+        let mut blobs = None;
+        if let (Some(rendering), Some(rendered)) = (&self.rendering, &mut manifest.rendered) {
+            let incoming = blobs.insert(self.blobs().begin()?);
+            let landscape = Landscape::new(Arc::clone(snapshot), names, &rendering.host);
+            let outputs = rendering.render(&landscape, incoming, &self.key)?;
+            rendered.files = u32::try_from(outputs.outputs.len()).unwrap_or(u32::MAX);
+            rendering::place(&outputs, staged.path())?;
+        }
         disk::create_folder(&applications(staged.path()), FOLDER)?;
         for entry in manifest.applications.values() {
             disk::link_unpublished(&application(staged.path(), &entry.folder), &link_to(&entry.object))?;
         }
-        disk::sync_folder(&applications(staged.path()))?;
         let catalogue = Catalogue::new(manifest.generation, snapshot, named(snapshot.applications(), names));
-        disk::write_unpublished(&staged.path().join("applications.json"), PUBLIC, &json(&catalogue))?;
-        disk::write_unpublished(&staged.path().join("manifest.json"), PUBLIC, &json(manifest))?;
+        disk::write_unsynced(&staged.path().join("applications.json"), PUBLIC, &json(&catalogue))?;
+        disk::write_unsynced(&staged.path().join("manifest.json"), PUBLIC, &json(manifest))?;
 
-        // From here on the number can have been seen.
-        self.highest = Some(manifest.generation);
-        staged.publish(&self.layout.generation(manifest.generation))?;
-        disk::swap_link(&self.layout.current(), Path::new(&manifest.generation.folder()))
-    }
-
-    /// Puts the objects in place that the sound current generation does not vouch for.
-    fn write_objects(&self, snapshot: &Snapshot, names: &Names, manifest: &Manifest) -> Result<(), DiskError> {
-        let sound: BTreeSet<&ObjectName> =
-            self.current.iter().flat_map(|current| current.applications.values()).map(|entry| &entry.object).collect();
-        for (application, _, inside) in named(snapshot.applications(), names) {
-            let Some(entry) = manifest.applications.get(&application.id) else { continue };
-            if !sound.contains(&entry.object) {
-                self.place(&render::folder(application, snapshot.naming(), inside), &entry.object)?;
+        disk::sync_all(self.layout.root())?;
+        for (staged, path, place) in objects {
+            match place {
+                Place::Free => staged.publish_unsynced(&path)?,
+                Place::Taken => staged.replace(&path)?,
             }
         }
         // One that an interrupted process put in place may not be durable yet.
-        disk::sync_folder(&self.layout.objects())
+        disk::sync_folder(&self.layout.objects())?;
+        if let Some(blobs) = blobs {
+            blobs.publish()?;
+        }
+        // From here on the number can have been seen.
+        self.highest = Some(manifest.generation);
+        staged.publish(&self.layout.generation(manifest.generation))?;
+        Ok(disk::swap_link(&self.layout.current(), Path::new(&manifest.generation.folder()))?)
     }
 
-    fn place(&self, folder: &Folder, object: &ObjectName) -> Result<(), DiskError> {
-        let path = self.layout.object(object);
-        let present = path.symlink_metadata().is_ok();
-        if present && name_on_disk(&path, &self.key)?.as_ref() == Some(object) {
-            return Ok(());
+    /// Writes the objects that the sound current generation does not vouch for, beside their places.
+    fn stage_objects(
+        &self,
+        snapshot: &Snapshot,
+        names: &Names,
+        manifest: &Manifest,
+    ) -> Result<Vec<(Staged, PathBuf, Place)>, DiskError> {
+        let sound: BTreeSet<&ObjectName> =
+            self.current.iter().flat_map(|current| current.applications.values()).map(|entry| &entry.object).collect();
+        let mut staged = Vec::new();
+        let mut done = BTreeSet::new();
+        for (application, _, inside) in named(snapshot.applications(), names) {
+            let Some(entry) = manifest.applications.get(&application.id) else { continue };
+            if sound.contains(&entry.object) || !done.insert(&entry.object) {
+                continue;
+            }
+            let path = self.layout.object(&entry.object);
+            let present = path.symlink_metadata().is_ok();
+            if present && name_on_disk(&path, &self.key)?.as_ref() == Some(&entry.object) {
+                continue;
+            }
+            let beside = Staged::new_in(&self.layout.objects(), FOLDER)?;
+            render::folder(application, snapshot.naming(), inside).write(beside.path())?;
+            staged.push((beside, path, if present { Place::Taken } else { Place::Free }));
         }
-        let staged = Staged::new_in(&self.layout.objects(), FOLDER)?;
-        folder.write(staged.path())?;
-        if present { staged.replace(&path) } else { staged.publish(&path) }
+        Ok(staged)
+    }
+
+    fn blobs(&self) -> Blobs {
+        Blobs::new(self.layout.root())
     }
 
     /// Finds out what is there and removes what does not belong, after a start or a failure.
@@ -233,6 +281,7 @@ impl Store {
             warn_if_failed(disk::sweep(folder));
         }
         warn_if_failed(self.texts().sweep());
+        warn_if_failed(self.blobs().sweep());
         let seen = self.layout.generations()?.last().copied();
         let mut number = None;
         match Current::read(&self.layout, &self.key) {
@@ -268,6 +317,25 @@ impl Store {
         }
         warn_if_failed(self.layout.remove_unreferenced());
         warn_if_failed(self.collect_texts());
+        warn_if_failed(self.collect_blobs());
+    }
+
+    fn collect_blobs(&self) -> Result<(), DiskError> {
+        let blobs = self.blobs();
+        if blobs.is_empty()? {
+            return Ok(());
+        }
+        let mut used = BTreeSet::new();
+        for number in self.layout.generations()? {
+            match outputs_of_generation(&self.layout.generation(number)) {
+                Ok(outputs) => {
+                    used.extend(outputs.into_iter().flat_map(|outputs| outputs.outputs).map(|entry| entry.blob))
+                }
+                // What cannot be read may lead to any of them.
+                Err(_) => return Ok(()),
+            }
+        }
+        blobs.remove_unused(&used)
     }
 
     fn collect_texts(&self) -> Result<(), DiskError> {
@@ -285,6 +353,13 @@ impl Store {
         }
         texts.remove_unused(&used)
     }
+}
+
+/// Whether something lies already where an object goes.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Free,
+    Taken,
 }
 
 /// The texts that are linked to.

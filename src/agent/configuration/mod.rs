@@ -113,6 +113,8 @@ pub struct ConfigurationLoop {
     brake: Brake,
     /// A snapshot that could not be written, with the instant of the next try.
     unwritten: Option<(Arc<Snapshot>, Due, u32)>,
+    /// Whether the templates in force are those of the configuration.
+    templates_are_read: bool,
     /// What is known of the texts of specifications and documents.
     texts: TextIndex,
     /// The texts that are still to be read, and what they belong to.
@@ -151,6 +153,7 @@ impl ConfigurationLoop {
             left_alone_until: None,
             brake: Brake::default(),
             unwritten: None,
+            templates_are_read: true,
             texts: TextIndex::default(),
             unread: None,
             report: Report::Done,
@@ -166,6 +169,7 @@ impl ConfigurationLoop {
     /// Runs until the process ends.
     pub async fn run(mut self) {
         self.connect();
+        self.read_templates().await;
         self.restore().await;
         self.poll_now();
         loop {
@@ -178,7 +182,11 @@ impl ConfigurationLoop {
                     if changed.is_ok() { self.connect(); self.poll_now(); }
                 }
                 changed = self.around.settings.changed() => {
-                    if changed.is_ok() { self.reconfigure(); }
+                    if changed.is_ok() {
+                        self.reconfigure();
+                        self.read_templates().await;
+                        self.restore().await;
+                    }
                 }
                 Some(order) = self.around.orders.recv() => {
                     let result = self.poll(order.consent).await;

@@ -9,9 +9,10 @@ use super::{ConfigurationLoop, LONGEST_POLL};
 use crate::agent::status::{Area, OutputStatus, Severity};
 use crate::backoff::Backoff;
 use crate::clock::Due;
+use crate::config::Settings;
 use crate::ids::RuntimeId;
-use crate::output::Published;
 use crate::output::manifest::{Changes, GenerationNumber, Manifest};
+use crate::output::{Published, Rendering};
 use crate::snapshot::Snapshot;
 
 impl ConfigurationLoop {
@@ -32,6 +33,10 @@ impl ConfigurationLoop {
         };
         let result = match result {
             Ok(Shelved { published, kept }) => {
+                // What the configuration has is another matter than what is in force.
+                if self.templates_are_read {
+                    self.around.board.solved(Area::Templates);
+                }
                 match kept {
                     Ok(anew) => {
                         self.around.board.solved(Area::Output);
@@ -59,6 +64,18 @@ impl ConfigurationLoop {
                         )
                     }
                 })
+            }
+            // The same template fails again until it, or what the plane says, is another.
+            Err(error) if error.is_of_a_template() => {
+                let what = format!("A template cannot be rendered: {error}.");
+                self.around.board.problem(
+                    Area::Templates,
+                    Severity::ActionNeeded,
+                    what.clone(),
+                    "All files stay as they were. Mend the template (`runtime-agent check` helps) and then: systemctl \
+                     reload runtime-agent",
+                );
+                Err(what)
             }
             Err(error) => {
                 let what = format!("What the plane said cannot be written: {error}.");
@@ -111,6 +128,13 @@ impl ConfigurationLoop {
                     self.announce(*generation, changes, restored.applications);
                 }
             }
+            Err(error) if error.is_of_a_template() => self.around.board.problem(
+                Area::Templates,
+                Severity::ActionNeeded,
+                format!("A template cannot be rendered: {error}."),
+                "All files stay as they were. Mend the template (`runtime-agent check` helps) and then: systemctl reload \
+                 runtime-agent",
+            ),
             Err(error) => self.around.board.problem(
                 Area::Output,
                 Severity::ActionNeeded,
@@ -119,6 +143,33 @@ impl ConfigurationLoop {
             ),
         }
         self.put_back(shelf);
+    }
+
+    /// Reads the templates of the configuration in force. What cannot be used is told, and those before stay.
+    pub(super) async fn read_templates(&mut self) {
+        let settings = self.around.settings.borrow().clone();
+        let settings = Settings::clone(&settings);
+        let read = tokio::task::spawn_blocking(move || Rendering::load(&settings));
+        let read = match read.await {
+            Ok(read) => read,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        self.templates_are_read = read.is_ok();
+        match read {
+            Ok(rendering) => {
+                if let Some(shelf) = &mut self.shelf {
+                    shelf.store.use_templates(rendering.map(Arc::new));
+                }
+                self.around.board.solved(Area::Templates);
+            }
+            Err(error) => self.around.board.problem(
+                Area::Templates,
+                Severity::ActionNeeded,
+                format!("The templates cannot be used: {error}."),
+                "All files stay as they are. Mend the template (`runtime-agent check` helps) and then: systemctl reload \
+                 runtime-agent",
+            ),
+        }
     }
 
     fn put_back(&mut self, shelf: Shelf) {

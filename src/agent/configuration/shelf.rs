@@ -1,5 +1,7 @@
 //! What is on disk: the files for others, and what they are made from. Everything here blocks.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::texts::TextIndex;
@@ -48,10 +50,17 @@ pub(super) enum ShelfError {
     Kept(NotKept),
 }
 
+impl ShelfError {
+    /// Whether a template is to blame, and so nothing on disk.
+    pub(super) fn is_of_a_template(&self) -> bool {
+        matches!(self, Self::Output(OutputError::Template(_)))
+    }
+}
+
 impl Shelf {
     /// Publishes and keeps a snapshot. It is kept first: what is kept must never be older than the files, for at the
     /// next start they may be made from it.
-    pub(super) fn publish(&mut self, snapshot: &Snapshot, now: Timestamp) -> Result<Shelved, ShelfError> {
+    pub(super) fn publish(&mut self, snapshot: &Arc<Snapshot>, now: Timestamp) -> Result<Shelved, ShelfError> {
         // One that contradicts itself is not kept.
         let draft = self.store.draft(snapshot).map_err(OutputError::from)?;
         let kept = match self.kept.save(snapshot, now) {
@@ -85,6 +94,7 @@ impl Shelf {
         }
         let mut texts = TextIndex::default();
         texts.learn(&mut snapshot);
+        let snapshot = Arc::new(snapshot);
         let published = self.store.publish(&snapshot, now)?;
         Ok(Some(Restored { read_at, applications: snapshot.applications().len(), published, texts }))
     }

@@ -110,7 +110,7 @@ async fn truth(plane: &Plane, settings: &Settings, identity: &Identity) -> BTree
     // The same key, so that the same contents have the same names.
     let key = DigestKey::load_or_create(&settings.paths.state.join("digest.key")).unwrap();
     let mut store = Store::open(folder.path(), key, std::num::NonZeroUsize::MIN).unwrap();
-    store.publish(&fetched.snapshot, plane.clock().now()).unwrap();
+    store.publish(&fetched.snapshot.into(), plane.clock().now()).unwrap();
     contents(store.current().unwrap())
 }
 

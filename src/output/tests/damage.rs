@@ -12,7 +12,7 @@ use crate::snapshot::Snapshot;
 /// Damages the folder of a generation.
 type Damage = fn(&Path);
 
-fn said() -> Snapshot {
+fn said() -> std::sync::Arc<Snapshot> {
     snapshot([
         application("a", "Shop", [bundle("1", "Orders", "pw")]),
         application("b", "Shop", [bundle("2", "Orders", "pw")]),

@@ -50,7 +50,7 @@ impl Host {
         self.store.as_mut().unwrap()
     }
 
-    pub(super) fn publish(&mut self, snapshot: &Snapshot) -> Published {
+    pub(super) fn publish(&mut self, snapshot: &std::sync::Arc<Snapshot>) -> Published {
         self.store().publish(snapshot, Timestamp::UNIX_EPOCH).unwrap()
     }
 
@@ -93,8 +93,8 @@ pub(super) fn assert_same<T: PartialEq>(left: &BTreeMap<String, T>, right: &BTre
     assert!(differing.is_empty(), "{what}: {differing:?}");
 }
 
-pub(super) fn snapshot(applications: impl IntoIterator<Item = Application>) -> Snapshot {
-    Snapshot::new("runtime-1".parse().unwrap(), applications.into_iter().collect()).unwrap()
+pub(super) fn snapshot(applications: impl IntoIterator<Item = Application>) -> std::sync::Arc<Snapshot> {
+    Snapshot::new("runtime-1".parse().unwrap(), applications.into_iter().collect()).unwrap().into()
 }
 
 pub(super) fn application(id: &str, name: &str, bundles: impl IntoIterator<Item = Bundle>) -> Application {
