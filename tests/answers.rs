@@ -31,6 +31,7 @@ fn the_cases_that_are_whole_are_taken_and_the_others_are_refused_by_their_place(
     };
     for (question, case, count) in [
         (Question::Applications, "whole", 1),
+        (Question::Applications, "documents", 1),
         (Question::Applications, "no-applications", 0),
         (Question::Applications, "older-dialect", 1),
         (Question::Applications, "unknown-fields-and-words", 1),
@@ -60,6 +61,7 @@ fn the_cases_that_are_whole_are_taken_and_the_others_are_refused_by_their_place(
         ("total-of-another-type", "totalCount"),
         ("next-page-without-a-cursor", "without a cursor"),
         ("id-that-breaks-a-line", "data.applicationsForRuntime.data[0].id"),
+        ("documents-null", ".bundles.data[0].documents: invalid type: null, expected a page"),
         ("missing-status", "missing field `status`"),
         ("refused-query", "Cannot query field"),
         ("broken-off", "it is not JSON from line 1 on"),
