@@ -62,6 +62,17 @@ pub enum Command {
     },
     /// Renew the certificate now
     Renew(ConfigFile),
+    /// Make an older generation of files current, and let nothing newer be published until `resume`
+    Rollback {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The generation's number; the one before the current one, where none is given
+        #[arg(value_name = "NUMBER")]
+        generation: Option<std::num::NonZeroU64>,
+    },
+    /// Publish what the plane says again, after a `rollback`
+    Resume(ConfigFile),
     /// Have the certificate revoked, and remove the identity and what was published
     ///
     /// The plane is asked to revoke the certificate; where it cannot be asked, that is said, and the rest is done all

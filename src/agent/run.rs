@@ -108,10 +108,16 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
     let (arrival_sender, arrivals) = mpsc::channel(1);
     let (sync_sender, sync_orders) = mpsc::channel(8);
     let (trust_sender, trust_orders) = mpsc::channel(8);
+    let (version_sender, versions) = mpsc::channel(1);
     let pulses = [("identity", Pulse::new()), ("configuration", Pulse::new()), ("apply", Pulse::new())];
     let [(_, trust_pulse), (_, configuration_pulse), (_, apply_pulse)] = pulses.clone();
 
-    let handles = control::Handles { status: board.subscribe(), sync: sync_sender.clone(), trust: trust_sender };
+    let handles = control::Handles {
+        status: board.subscribe(),
+        sync: sync_sender.clone(),
+        trust: trust_sender,
+        versions: version_sender,
+    };
     let configuration = ConfigurationLoop::new(
         configuration::Surroundings {
             clock: clock.clone(),
@@ -122,6 +128,7 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
             standing,
             answers: answer_sender,
             orders: sync_orders,
+            versions,
             clearing,
             published: published_sender,
             applied,

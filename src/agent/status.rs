@@ -170,6 +170,9 @@ pub struct OutputStatus {
     pub applications: usize,
     /// How many bundles they have.
     pub bundles: u64,
+    /// Whether it was rolled back to, and stays whatever the plane says.
+    #[serde(default)]
+    pub rolled_back: bool,
 }
 
 /// What the applier last said.
@@ -329,6 +332,9 @@ impl Status {
                 if let Some(output) = &self.output {
                     let plural = if output.applications == 1 { "" } else { "s" };
                     let _ = write!(line, "; {} application{plural}", output.applications);
+                    if output.rolled_back {
+                        let _ = write!(line, ", ROLLED BACK to generation {}", output.generation);
+                    }
                 }
                 match self.sync.last_success {
                     Some(at) => {

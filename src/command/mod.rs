@@ -15,10 +15,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::agent::Files;
+use crate::agent::{Files, Version};
 use crate::cli::{Cli, Command};
 use crate::config::{self, Paths, Settings};
 use crate::control::{Answer, Client, ControlError};
+use crate::output::manifest::GenerationNumber;
 use crate::snapshot::brake::Consent;
 
 /// Exit statuses that scripts may rely on; 0 is success, and 2 a wrong command line.
@@ -53,6 +54,13 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Unpair { config, keep_config } => {
             let files = if keep_config { Files::Keep } else { Files::Empty };
             with_settings(&config.path, |settings| unpair::execute(&settings, files))
+        }
+        Command::Rollback { config, generation } => {
+            let version = generation.map_or(Version::Previous, |number| Version::Number(GenerationNumber(number)));
+            order(&paths(&config.path), async |client| client.set_version(version).await)
+        }
+        Command::Resume(config) => {
+            order(&paths(&config.path), async |client| client.set_version(Version::Newest).await)
         }
         Command::Renew(config) => order(&paths(&config.path), async |client| client.renew().await),
     }

@@ -80,6 +80,9 @@ fn page(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
             "files",
             format!("{} (generation {}, {})", output.path, output.generation, instant(output.published_at)),
         ));
+        if output.rolled_back {
+            lines.push(("", "rolled back; what the plane says is not published until `runtime-agent resume`".into()));
+        }
     }
     if let Some(apply) = &status.apply {
         let outcome = if apply.succeeded { "all well" } else { "failed" };

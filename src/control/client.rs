@@ -4,9 +4,9 @@ use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Answer, Sync, Unpair};
-use crate::agent::Files;
+use super::{Answer, SetVersion, Sync, Unpair};
 use crate::agent::status::Status;
+use crate::agent::{Files, Version};
 use crate::snapshot::brake::Consent;
 
 /// The longest that the daemon may take for an answer; a poll of a large landscape takes minutes.
@@ -95,6 +95,14 @@ impl Client {
     /// When the daemon does not answer.
     pub async fn unpair(&self, files: Files) -> Result<Answer, ControlError> {
         self.order("unpair", &Unpair { files }).await
+    }
+
+    /// Has another generation made current.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub async fn set_version(&self, version: Version) -> Result<Answer, ControlError> {
+        self.order("version", &SetVersion { version }).await
     }
 
     async fn order(&self, what: &str, body: &impl serde::Serialize) -> Result<Answer, ControlError> {

@@ -5,7 +5,7 @@
 mod client;
 mod server;
 
-use crate::agent::Files;
+use crate::agent::{Files, Version};
 use crate::snapshot::brake::Consent;
 
 pub use client::{Client, ControlError};
@@ -23,6 +23,13 @@ pub struct Sync {
 pub struct Unpair {
     /// What becomes of the published files.
     pub files: Files,
+}
+
+/// The order to make another generation current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SetVersion {
+    /// Which.
+    pub version: Version,
 }
 
 /// The answer to an order.

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Answer, Sync, Unpair};
+use super::{Answer, SetVersion, Sync, Unpair};
 use crate::agent::status::Status;
-use crate::agent::{SyncOrder, TrustOrder};
+use crate::agent::{SyncOrder, TrustOrder, VersionOrder};
 
 /// How long a reader that waits for a change is kept waiting before it gets the same again.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -29,6 +29,8 @@ pub struct Handles {
     pub sync: mpsc::Sender<SyncOrder>,
     /// Orders to the identity loop.
     pub trust: mpsc::Sender<TrustOrder>,
+    /// Orders to go back to an older generation, and on again.
+    pub versions: mpsc::Sender<VersionOrder>,
 }
 
 /// Makes the socket. The caller holds the state lock, so a socket that lies there is a dead one.
@@ -53,6 +55,7 @@ pub async fn serve(listener: UnixListener, handles: Handles) {
         .route("/v1/sync", post(sync))
         .route("/v1/renew", post(renew))
         .route("/v1/unpair", post(unpair))
+        .route("/v1/version", post(version))
         .with_state(handles);
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the control socket is closed; `runtime-agent status` does not work until a restart");
@@ -86,6 +89,14 @@ async fn renew(State(handles): State<Handles>) -> (StatusCode, Json<Answer>) {
 async fn unpair(State(handles): State<Handles>, Json(Unpair { files }): Json<Unpair>) -> (StatusCode, Json<Answer>) {
     let (sender, receiver) = oneshot::channel();
     answer(handles.trust.send(TrustOrder::Unpair(files, sender)).await.is_ok(), receiver).await
+}
+
+async fn version(
+    State(handles): State<Handles>,
+    Json(SetVersion { version }): Json<SetVersion>,
+) -> (StatusCode, Json<Answer>) {
+    let (sender, receiver) = oneshot::channel();
+    answer(handles.versions.send(VersionOrder { version, answer: sender }).await.is_ok(), receiver).await
 }
 
 async fn answer(sent: bool, receiver: oneshot::Receiver<Result<String, String>>) -> (StatusCode, Json<Answer>) {

@@ -73,6 +73,12 @@ impl Current {
             }
         };
         let Some(number) = number else { return damaged(None, Names::default(), Damage::NoLink) };
+        Self::of(layout, key, number)
+    }
+
+    /// Reads one generation, current or not.
+    pub(super) fn of(layout: &Layout, key: &DigestKey, number: GenerationNumber) -> Self {
+        let damaged = |number, names, damage| Self::Damaged { number, names, damage };
         let folder = layout.generation(number);
         let manifest = match manifest(&folder, number) {
             Ok(manifest) => manifest,

@@ -45,6 +45,24 @@ impl Layout {
         self.root.join(".highest")
     }
 
+    /// Holds the number that was rolled back to, as long as that holds.
+    fn pin(&self) -> PathBuf {
+        self.root.join(".rolled-back")
+    }
+
+    /// The number that was rolled back to, if that holds.
+    pub(super) fn pinned(&self) -> Result<Option<GenerationNumber>, DiskError> {
+        number_in(&self.pin())
+    }
+
+    /// Notes that number, or that none is.
+    pub(super) fn set_pinned(&self, number: Option<GenerationNumber>) -> Result<(), DiskError> {
+        match number {
+            Some(number) => disk::write(&self.pin(), 0o644, format!("{}\n", number.folder()).as_bytes()),
+            None => disk::remove(&self.pin()),
+        }
+    }
+
     /// The generations that lie here, current or not.
     pub(super) fn generations(&self) -> Result<BTreeSet<GenerationNumber>, DiskError> {
         let mut numbers = BTreeSet::new();
@@ -56,13 +74,7 @@ impl Layout {
 
     /// The highest number that was noted by [`Layout::remove_newer`].
     pub(super) fn noted(&self) -> Result<Option<GenerationNumber>, DiskError> {
-        let path = self.highest();
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(GenerationNumber::from_folder(text.trim_end())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
-            Err(error) => Err(DiskError::new("read", &path, error)),
-        }
+        number_in(&self.highest())
     }
 
     /// Removes generations that were finished and never became current. Somebody may have seen them, so their numbers
@@ -102,6 +114,16 @@ impl Layout {
             }
         }
         Ok(())
+    }
+}
+
+/// The number in a file that holds nothing else; none where there is no such file, or nothing sensible in it.
+fn number_in(path: &Path) -> Result<Option<GenerationNumber>, DiskError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(GenerationNumber::from_folder(text.trim_end())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        Err(error) => Err(DiskError::new("read", path, error)),
     }
 }
 

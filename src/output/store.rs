@@ -30,10 +30,20 @@ pub struct Store {
     keep: NonZeroUsize,
     current: Option<Manifest>,
     names: Names,
-    /// The templates in force.
-    rendering: Option<Arc<Rendering>>,
+    templates: InForce,
+    /// The generation that was rolled back to: it stays current until [`Store::resume`].
+    pinned: Option<GenerationNumber>,
     /// No number up to this one is given again.
     highest: Option<GenerationNumber>,
+}
+
+/// The templates in force.
+#[derive(Debug)]
+enum InForce {
+    None,
+    These(Arc<Rendering>),
+    /// The configuration has some, and they cannot be used.
+    Unusable(String),
 }
 
 /// What became of a snapshot.
@@ -41,7 +51,9 @@ pub struct Store {
 pub enum Published {
     /// Readers have exactly this already; nothing was written.
     Unchanged,
-    /// There is a new generation, and readers have it.
+    /// Readers keep a generation that was rolled back to; nothing was written.
+    RolledBack(GenerationNumber),
+    /// There is another generation, and readers have it.
     New {
         /// Its number.
         generation: GenerationNumber,
@@ -68,6 +80,9 @@ pub enum OutputError {
     /// A template cannot be rendered; the text says where, and never holds a value.
     #[error("{0}")]
     Template(String),
+    /// There is nothing to roll back to.
+    #[error("{0}")]
+    NoSuchGeneration(String),
     /// The snapshot does not describe one state.
     #[error(transparent)]
     Repeated(#[from] RepeatedPart),
@@ -89,15 +104,31 @@ impl Store {
         disk::ensure_folder(&layout.objects(), FOLDER)?;
         // Whatever an interrupted process renamed last is what the next power loss leaves, too.
         disk::sync_folder(root)?;
-        let mut store =
-            Self { layout, key, keep, current: None, names: Names::default(), rendering: None, highest: None };
+        let mut store = Self {
+            layout,
+            key,
+            keep,
+            current: None,
+            names: Names::default(),
+            templates: InForce::None,
+            pinned: None,
+            highest: None,
+        };
         store.recover()?;
         Ok(store)
     }
 
     /// Puts other templates in force, or none; what they make is published with the next snapshot.
     pub fn use_templates(&mut self, rendering: Option<Arc<Rendering>>) {
-        self.rendering = rendering;
+        self.templates = rendering.map_or(InForce::None, InForce::These);
+    }
+
+    /// There are templates, and they cannot be used: those before stay in force. Where there are none before, nothing is
+    /// published, for that would take away what they had made.
+    pub fn lack_templates(&mut self, why: String) {
+        if !matches!(self.templates, InForce::These(_)) {
+            self.templates = InForce::Unusable(why);
+        }
     }
 
     /// The texts of specifications and documents.
@@ -115,6 +146,9 @@ impl Store {
     /// # Errors
     /// As those of [`Store::draft`] and [`Store::put`].
     pub fn publish(&mut self, snapshot: &Arc<Snapshot>, now: Timestamp) -> Result<Published, OutputError> {
+        if let Some(number) = self.pinned {
+            return Ok(Published::RolledBack(number));
+        }
         match self.draft(snapshot)? {
             Some(draft) => self.put(draft, snapshot, now),
             None => Ok(Published::Unchanged),
@@ -125,11 +159,15 @@ impl Store {
     /// Blocks, and writes nothing.
     ///
     /// # Errors
-    /// When the snapshot is inconsistent.
-    pub fn draft(&self, snapshot: &Snapshot) -> Result<Option<Draft>, RepeatedPart> {
+    /// When the snapshot is inconsistent, or templates are lacking.
+    pub fn draft(&self, snapshot: &Snapshot) -> Result<Option<Draft>, OutputError> {
+        let templates = match &self.templates {
+            InForce::None => None,
+            InForce::These(rendering) => Some(rendering.fingerprint(&self.key)),
+            InForce::Unusable(why) => return Err(OutputError::Template(why.clone())),
+        };
         let names = self.names.assign(snapshot.applications())?;
         let applications = self.entries(snapshot, &names);
-        let templates = self.rendering.as_ref().map(|rendering| rendering.fingerprint(&self.key));
         // What templates see of an application is all in its object: where the objects are the same, so is what the same
         // templates make of them.
         let unchanged = self.current.as_ref().is_some_and(|current| {
@@ -180,6 +218,7 @@ impl Store {
         if self.highest.is_none() {
             return Ok(Published::Unchanged);
         }
+        self.resume()?;
         let published = self.publish(&Arc::new(Snapshot::empty(runtime)), now)?;
         if let Some(current) = &self.current {
             self.layout.remove_older(current.generation, NonZeroUsize::MIN)?;
@@ -188,6 +227,54 @@ impl Store {
         self.collect_texts()?;
         self.collect_blobs()?;
         Ok(published)
+    }
+
+    /// The generation that was rolled back to, as long as that holds.
+    pub fn rolled_back_to(&self) -> Option<GenerationNumber> {
+        self.pinned
+    }
+
+    /// Makes an older generation current, by default the one before, and lets it be that until [`Store::resume`]. Blocks.
+    ///
+    /// # Errors
+    /// When there is no such generation, or it is damaged, or the file system refuses.
+    pub fn roll_back(&mut self, to: Option<GenerationNumber>) -> Result<Published, OutputError> {
+        let known = self.layout.generations()?;
+        let current = self.current.as_ref().map(|current| current.generation);
+        let before = || current.and_then(|current| known.range(..current).next_back().copied());
+        let list = || known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let none = |what: String| OutputError::NoSuchGeneration(format!("{what}; those that are kept are: {}", list()));
+        let number = match to {
+            Some(number) if !known.contains(&number) => return Err(none(format!("there is no generation {number}"))),
+            Some(number) => number,
+            None => before().ok_or_else(|| none("there is no generation before the current one".into()))?,
+        };
+        let (manifest, names) = match Current::of(&self.layout, &self.key, number) {
+            Current::Whole(manifest, names) => (manifest, names),
+            Current::Damaged { damage, .. } => {
+                return Err(OutputError::NoSuchGeneration(format!("the generation {number} is damaged: {damage}")));
+            }
+            Current::Nothing => return Err(none(format!("there is no generation {number}"))),
+        };
+        // Whoever is killed after this goes on with it at the next start.
+        self.layout.set_pinned(Some(number))?;
+        self.pinned = Some(number);
+        disk::swap_link(&self.layout.current(), Path::new(&number.folder()))?;
+        if current == Some(number) {
+            return Ok(Published::RolledBack(number));
+        }
+        let changes = Changes::between(self.current.as_ref(), &manifest);
+        (self.current, self.names) = (Some(manifest), names);
+        Ok(Published::New { generation: number, changes })
+    }
+
+    /// Lets the next snapshot be published again. Whether anything had kept it from that.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn resume(&mut self) -> Result<bool, DiskError> {
+        self.layout.set_pinned(None)?;
+        Ok(self.pinned.take().is_some())
     }
 
     /// The manifest's lines. Each application is rendered and forgotten again, so that no more than one is in memory.
@@ -210,7 +297,7 @@ impl Store {
         let objects = self.stage_objects(snapshot, names, manifest)?;
         let staged = Staged::new_in(self.layout.root(), FOLDER)?;
         let mut blobs = None;
-        if let (Some(rendering), Some(rendered)) = (&self.rendering, &mut manifest.rendered) {
+        if let (InForce::These(rendering), Some(rendered)) = (&self.templates, &mut manifest.rendered) {
             let incoming = blobs.insert(self.blobs().begin()?);
             let landscape = Landscape::new(Arc::clone(snapshot), names, &rendering.host);
             let outputs = rendering.render(&landscape, incoming, &self.key)?;
@@ -283,6 +370,11 @@ impl Store {
         warn_if_failed(self.texts().sweep());
         warn_if_failed(self.blobs().sweep());
         let seen = self.layout.generations()?.last().copied();
+        self.pinned = self.layout.pinned()?.filter(|number| self.layout.generation(*number).is_dir());
+        if let Some(pinned) = self.pinned {
+            // A kill may have come between the note and the link.
+            warn_if_failed(disk::swap_link(&self.layout.current(), Path::new(&pinned.folder())));
+        }
         let mut number = None;
         match Current::read(&self.layout, &self.key) {
             Current::Nothing => {
@@ -291,7 +383,10 @@ impl Store {
             }
             Current::Whole(manifest, names) => {
                 number = Some(manifest.generation);
-                warn_if_failed(self.layout.remove_newer(manifest.generation));
+                // Those are what was rolled back from.
+                if self.pinned.is_none() {
+                    warn_if_failed(self.layout.remove_newer(manifest.generation));
+                }
                 (self.current, self.names) = (Some(manifest), names);
                 self.collect();
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -118,6 +119,12 @@ impl Directory {
                 Ok(file) => break File::from(file),
                 // A rename somewhere on the machine raced with the walk; the kernel asks to walk again.
                 Err(Errno::EAGAIN | Errno::EINTR) => continue,
+                Err(Errno::ENOSYS) => match open_after_a_look(&self.path, name) {
+                    Ok(Some(file)) => break file,
+                    Ok(None) => return Err(SourceError::Outside(path)),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                    Err(error) => return Err(failed(error)),
+                },
                 Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
                 Err(Errno::EXDEV | Errno::ELOOP) => return Err(SourceError::Outside(path)),
                 // A socket, or a device without a driver.
@@ -134,5 +141,37 @@ impl Directory {
             return Err(SourceError::TooLarge(path));
         }
         String::from_utf8(bytes).map(Some).map_err(|_| SourceError::NotText(path))
+    }
+}
+
+/// Opens a file below `directory` where there is no openat2(2): `RestrictSUIDSGID=` takes it away from the daemon. Nothing,
+/// where the way leads out. The directory is root's, so nobody turns a link between the look and the opening but root.
+fn open_after_a_look(directory: &Path, name: &SourceName) -> io::Result<Option<File>> {
+    let directory = directory.canonicalize()?;
+    let real = directory.join(name.as_str()).canonicalize()?;
+    if !real.starts_with(&directory) {
+        return Ok(None);
+    }
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW;
+    std::fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(real).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_openat2_no_link_leads_out_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("templates");
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("a"), "text").unwrap();
+        std::fs::write(folder.path().join("outside"), "secret").unwrap();
+        std::os::unix::fs::symlink("a", directory.join("inside")).unwrap();
+        std::os::unix::fs::symlink("../outside", directory.join("out")).unwrap();
+        let opened = |name: &str| open_after_a_look(&directory, &name.parse().unwrap());
+        assert!(opened("a").unwrap().is_some() && opened("inside").unwrap().is_some());
+        assert!(opened("out").unwrap().is_none());
+        assert_eq!(opened("absent").unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

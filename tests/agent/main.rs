@@ -30,6 +30,7 @@ mod scene;
 mod secrecy;
 mod specifications;
 mod strangers;
+mod templates;
 mod tree;
 mod unpairing;
 mod waiting;

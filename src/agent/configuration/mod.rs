@@ -9,6 +9,7 @@ mod shelf;
 #[cfg(test)]
 mod simulation;
 mod texts;
+mod versions;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -67,6 +68,27 @@ pub struct ClearOrder {
     pub answer: oneshot::Sender<Result<(), String>>,
 }
 
+/// Go back to an older generation, or go on after that.
+#[derive(Debug)]
+pub struct VersionOrder {
+    /// What is to be done.
+    pub version: Version,
+    /// Where the answer goes, a sentence.
+    pub answer: oneshot::Sender<Result<String, String>>,
+}
+
+/// Which generation is to be current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Version {
+    /// This one, and no other until [`Version::Newest`] is ordered.
+    Number(GenerationNumber),
+    /// The one before that which is current, likewise.
+    Previous,
+    /// What the plane says.
+    Newest,
+}
+
 /// What the loop needs of others.
 pub struct Surroundings {
     /// The time.
@@ -85,6 +107,8 @@ pub struct Surroundings {
     pub answers: mpsc::Sender<Answered>,
     /// Orders to ask the plane now.
     pub orders: mpsc::Receiver<SyncOrder>,
+    /// Orders to go back to an older generation, and on again.
+    pub versions: mpsc::Receiver<VersionOrder>,
     /// Orders to empty the files.
     pub clearing: mpsc::Receiver<ClearOrder>,
     /// The generation that is current, for the applier's queue.
@@ -158,12 +182,14 @@ impl ConfigurationLoop {
             unread: None,
             report: Report::Done,
         };
-        if let Some(manifest) = shelf.store.current() {
-            this.show(manifest);
+        let current = shelf.store.current().cloned();
+        let this = Self { shelf: Some(shelf), ..this };
+        if let Some(manifest) = current {
+            this.show(&manifest);
         }
         let answered_at = this.plane_file.borrow().known().map(|known| known.answered_at);
         this.around.board.update(|status| status.sync.last_success = answered_at);
-        Self { shelf: Some(shelf), ..this }
+        this
     }
 
     /// Runs until the process ends.
@@ -191,6 +217,10 @@ impl ConfigurationLoop {
                 Some(order) = self.around.orders.recv() => {
                     let result = self.poll(order.consent).await;
                     // Whoever asked may have gone.
+                    let _ = order.answer.send(result);
+                }
+                Some(order) = self.around.versions.recv() => {
+                    let result = self.change_version(order.version).await;
                     let _ = order.answer.send(result);
                 }
                 Some(order) = self.around.clearing.recv() => {

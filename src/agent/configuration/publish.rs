@@ -54,6 +54,10 @@ impl ConfigurationLoop {
                 let count = snapshot.applications().len();
                 Ok(match published {
                     Published::Unchanged => format!("Nothing changed; {count} applications."),
+                    Published::RolledBack(number) => format!(
+                        "The plane lists {count} applications, and the files stay as they were rolled back to, as \
+                         generation {number}, until `runtime-agent resume`."
+                    ),
                     Published::New { generation, changes } => {
                         self.announce(generation, &changes, count);
                         format!(
@@ -111,6 +115,9 @@ impl ConfigurationLoop {
             Ok(done) => done,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
+        if result.is_ok() && self.templates_are_read {
+            self.around.board.solved(Area::Templates);
+        }
         match result {
             Ok(None) => {}
             Ok(Some(restored)) => {
@@ -160,26 +167,31 @@ impl ConfigurationLoop {
                 if let Some(shelf) = &mut self.shelf {
                     shelf.store.use_templates(rendering.map(Arc::new));
                 }
-                self.around.board.solved(Area::Templates);
             }
-            Err(error) => self.around.board.problem(
-                Area::Templates,
-                Severity::ActionNeeded,
-                format!("The templates cannot be used: {error}."),
-                "All files stay as they are. Mend the template (`runtime-agent check` helps) and then: systemctl reload \
-                 runtime-agent",
-            ),
+            Err(error) => {
+                if let Some(shelf) = &mut self.shelf {
+                    shelf.store.lack_templates(error.to_string());
+                }
+                self.around.board.problem(
+                    Area::Templates,
+                    Severity::ActionNeeded,
+                    format!("The templates cannot be used: {error}."),
+                    "Those that were read before stay in force; where there are none, all files stay as they are. Mend the \
+                     template (`runtime-agent check` helps) and then: systemctl reload runtime-agent",
+                );
+            }
         }
     }
 
-    fn put_back(&mut self, shelf: Shelf) {
-        if let Some(manifest) = shelf.store.current() {
-            self.show(manifest);
-        }
+    pub(super) fn put_back(&mut self, shelf: Shelf) {
+        let current = shelf.store.current().cloned();
         self.shelf = Some(shelf);
+        if let Some(manifest) = current {
+            self.show(&manifest);
+        }
     }
 
-    fn announce(&self, generation: GenerationNumber, changes: &Changes, count: usize) {
+    pub(super) fn announce(&self, generation: GenerationNumber, changes: &Changes, count: usize) {
         /// How many applications are named one by one; a first synchronisation has thousands.
         const NAMED: usize = 20;
         let kinds = [("added", &changes.added), ("changed", &changes.changed), ("removed", &changes.removed)];
@@ -211,6 +223,7 @@ impl ConfigurationLoop {
             published_at: manifest.published_at,
             path: path.display().to_string(),
             applications: manifest.applications.len(),
+            rolled_back: self.shelf.as_ref().is_some_and(|shelf| shelf.store.rolled_back_to().is_some()),
             bundles: manifest.applications.values().map(|entry| u64::from(entry.bundles)).sum(),
         };
         self.around.board.update(|status| status.output = Some(output));

@@ -24,6 +24,11 @@ impl ConfigurationLoop {
         consent: Consent,
         settings: &Settings,
     ) -> Result<Snapshot, String> {
+        // Nothing is published, and so nothing removed, while an older generation is wanted.
+        if self.shelf.as_ref().is_some_and(|shelf| shelf.store.rolled_back_to().is_some()) {
+            self.around.board.solved(Area::Removals);
+            return Ok(read);
+        }
         let published = self.published(&read);
         let listed: BTreeSet<ApplicationId> =
             read.applications().iter().map(|application| application.id.clone()).collect();

@@ -61,8 +61,21 @@ impl Shelf {
     /// Publishes and keeps a snapshot. It is kept first: what is kept must never be older than the files, for at the
     /// next start they may be made from it.
     pub(super) fn publish(&mut self, snapshot: &Arc<Snapshot>, now: Timestamp) -> Result<Shelved, ShelfError> {
+        if let Some(number) = self.store.rolled_back_to() {
+            let kept = self.kept.save(snapshot, now);
+            return Ok(Shelved { published: Published::RolledBack(number), kept });
+        }
         // One that contradicts itself is not kept.
-        let draft = self.store.draft(snapshot).map_err(OutputError::from)?;
+        let draft = match self.store.draft(snapshot) {
+            // It is kept all the same: once the template is mended, it is at hand.
+            Err(error @ OutputError::Template(_)) => {
+                if let Err(stale @ NotKept::Stale(_)) = self.kept.save(snapshot, now) {
+                    return Err(ShelfError::Kept(stale));
+                }
+                return Err(error.into());
+            }
+            draft => draft?,
+        };
         let kept = match self.kept.save(snapshot, now) {
             Err(stale @ NotKept::Stale(_)) => return Err(ShelfError::Kept(stale)),
             kept => kept,

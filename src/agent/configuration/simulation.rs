@@ -166,6 +166,7 @@ async fn two_days(seed: u64) {
     let (_standing, standing) = watch::channel(Standing::Valid);
     let (answers, _heard) = mpsc::channel(8);
     let (_orders, orders) = mpsc::channel(1);
+    let (_versions, versions) = mpsc::channel(1);
     let (_clearing, clearing) = mpsc::channel(1);
     let (_applied, applied) = watch::channel(None);
     let polls = ConfigurationLoop::new(
@@ -178,6 +179,7 @@ async fn two_days(seed: u64) {
             standing,
             answers,
             orders,
+            versions,
             clearing,
             published: watch::channel(None).0,
             applied,

@@ -91,6 +91,7 @@ proptest! {
                     prop_assert_eq!(Some(&said), published.last().map(|(_, said)| said));
                     assert_same(&before, &files_if_any(&host), "nothing was written");
                 }
+                Published::RolledBack(number) => prop_assert!(false, "{number} was never rolled back to"),
                 Published::New { generation, changes } => {
                     let last = published.last().map(|(_, said)| said.clone()).unwrap_or_default();
                     prop_assert!(published.is_empty() || last != said);
