@@ -67,7 +67,7 @@ pub enum Command {
         /// Which configuration to use
         #[command(flatten)]
         config: ConfigFile,
-        /// The generation's number; the one before the current one, where none is given
+        /// Its number; the one before the current one, where none is given
         #[arg(value_name = "NUMBER")]
         generation: Option<std::num::NonZeroU64>,
     },

@@ -13,6 +13,10 @@
 //! config/objects/<object>/bundles/<bundle>/credentials.env   0640  the same for `EnvironmentFile=`
 //! config/objects/<object>/bundles/<bundle>/apis/<key>.<ending> -> ../../../../../texts/<sha256>
 //! config/texts/<sha256>                                0644  the text of a specification or document
+//! config/0007/outputs.json                             0644  what templates made, and where it goes; where there are any
+//! config/0007/<destination> -> ../blobs/<blob>               what a template puts inside the generation
+//! config/blobs/<blob>                                        content that a template made, with the template's mode
+//! config/.rolled-back                                  0644  the number that was rolled back to, while that holds
 //! ```
 //!
 //! So a service reads `config/current/applications/<app>/bundles/<bundle>/credentials.env`. An application without
@@ -32,6 +36,12 @@
 //! below what it found. That generation stays until as many newer ones as are kept have replaced it. Nothing in a
 //! generation or an object is ever changed in place. Numbers of generations grow and are never used twice; there can be
 //! gaps. Names that begin with a dot are the agent's own.
+//!
+//! # What templates make
+//!
+//! Each file's content is a blob, named by an HMAC over content and mode, so that generations share what did not change.
+//! What goes outside is only listed in `outputs.json` (`version`, 1, and `outputs`: a list of `template`, `item`,
+//! `destination`, `blob`, `size`, `mode`), for the applier.
 //!
 //! # Files for everybody
 //!
