@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::board::Board;
 use super::pulse::Pulse;
 use super::status::{ApplyStatus, Area, Severity};
-use crate::apply::{self, Notice, Outcome, Refusal, Report, Request, Route};
+use crate::apply::{self, Attempt, Notice, Outcome, Refusal, Report, Request, Route};
 use crate::backoff::Backoff;
 use crate::clock::{Due, SharedClock};
 use crate::config::{ApplyMode, Settings};
@@ -77,7 +77,7 @@ pub async fn run(mut around: Surroundings) {
         if ready(generation_wait)
             && let Some(generation) = due
         {
-            match around.serve(Request::ConfigChanged(generation)).await {
+            match around.serve(Request::ConfigChanged(generation, Attempt::Ordinary)).await {
                 Served::Succeeded => {
                     around.applied.send_replace(Some(generation));
                     generation_wait = None;
@@ -166,7 +166,7 @@ impl Surroundings {
 
     fn tell(&self, request: Request, report: Report) -> Served {
         let event = request.event();
-        let Report { hooks, skipped, outcome } = report;
+        let Report { hooks, skipped, install, outcome } = report;
         for hook in &hooks {
             let generation = request.generation().map(tracing::field::display);
             if hook.outcome.is_success() {
@@ -191,7 +191,7 @@ impl Surroundings {
         }
         let served = match (&outcome, request) {
             (Outcome::Refused { reason: Refusal::Busy, .. }, _) => Served::Unreachable,
-            (Outcome::Done, Request::ConfigChanged(_)) => {
+            (Outcome::Done, Request::ConfigChanged(..)) => {
                 self.board.solved(Area::Apply);
                 Served::Succeeded
             }
@@ -201,7 +201,7 @@ impl Surroundings {
                 tracing::warn!("Hooks for {event} did not all work: {message}");
                 Served::HookFailed
             }
-            (Outcome::Failed { message } | Outcome::Refused { message, .. }, Request::ConfigChanged(_)) => {
+            (Outcome::Failed { message } | Outcome::Refused { message, .. }, Request::ConfigChanged(..)) => {
                 let own_words = match self.settings.borrow().apply.mode {
                     ApplyMode::Socket => "`journalctl -u runtime-agent-apply`",
                     ApplyMode::Inline | ApplyMode::Off => "the agent's log",

@@ -1,4 +1,5 @@
-//! Carries one request out: takes its turn, reads the generation, runs the hooks in order, and remembers.
+//! Carries one request out: takes its turn, reads the generation, installs its files, runs the hooks in order, and
+//! remembers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +10,12 @@ use tokio::time::Instant;
 use super::ApplierSettings;
 use super::generation;
 use super::hooks::{Hook, Hooks};
+use super::install::{HooksKnow, Installer, NotInstalled};
 use super::output::Output;
 use super::process::{self, Ending, Program};
 use super::record::Record;
 use super::report::{Answer, HookOutcome, HookReport, Outcome, Refusal};
-use super::request::Request;
+use super::request::{Notice, Request};
 use super::server::Answers;
 use super::stop::Stop;
 use super::task::Task;
@@ -47,13 +49,46 @@ async fn attempt<W: AsyncWrite + Unpin>(
     stop: &Stop,
 ) -> Result<Outcome, Outcome> {
     let _turn = turn(settings, stop).await?;
-    let manifest = match request.generation() {
-        Some(number) => Some(Arc::new(
-            generation::read(&settings.agent_state, number)
-                .map_err(|error| Outcome::refused(error.refusal(), error.to_string()))?,
-        )),
-        None => None,
+    let task = Task::new(request, &settings.agent_state);
+    let mut installer = Installer::new(settings, &task, stop);
+    let recovered = installer.recover().await;
+    let (manifest, installed) = match request {
+        Request::ConfigChanged(number, attempt) => {
+            let manifest = generation::read(&settings.agent_state, number)
+                .map_err(|error| Outcome::refused(error.refusal(), error.to_string()))?;
+            let installed = match recovered {
+                Ok(()) => installer.install(&manifest, attempt).await,
+                Err(sentence) => Err(NotInstalled { outcome: Outcome::failed(sentence), hooks: HooksKnow::Already }),
+            };
+            (Some(Arc::new(manifest)), installed)
+        }
+        // Hooks are told of other things even where files could not be put back; that is told with the next generation.
+        Request::Notice(_) => (None, Ok(())),
     };
+    if !installer.report.is_empty() {
+        answers.send(&Answer::Install(installer.report.clone().cut())).await;
+    }
+    let Err(failed) = installed else {
+        return run_hooks(settings, task, manifest, answers, stop).await;
+    };
+    if failed.hooks == HooksKnow::NotYet {
+        let task = Task::new(Request::Notice(Notice::ApplyFailed), &settings.agent_state);
+        // What came of them is in their reports; the outcome is that of the installation.
+        if run_hooks(settings, task, None, answers, stop).await.is_ok() {
+            installer.hooks_were_told();
+        }
+    }
+    Ok(failed.outcome)
+}
+
+/// Runs the hooks that have something to be told; for `config-changed`, about a manifest.
+async fn run_hooks<W: AsyncWrite + Unpin>(
+    settings: &ApplierSettings,
+    task: Task,
+    manifest: Option<Arc<Manifest>>,
+    answers: &mut Answers<W>,
+    stop: &Stop,
+) -> Result<Outcome, Outcome> {
     let hooks = Hooks::find(&settings.hooks)
         .map_err(|error| Outcome::failed(format!("the folder of hooks cannot be read: {error}")))?;
     for skipped in hooks.skipped {
@@ -63,7 +98,7 @@ async fn attempt<W: AsyncWrite + Unpin>(
     if !hooks.runnable.is_empty() {
         record.forget_absent(&settings.hooks).map_err(unwritable)?;
     }
-    let run = Run { settings, task: Task::new(request, &settings.agent_state), manifest, stop };
+    let run = Run { settings, task, manifest, stop };
     let mut failed = Vec::new();
     for hook in &hooks.runnable {
         if stop.is_told() {

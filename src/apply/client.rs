@@ -138,15 +138,17 @@ where
 }
 
 async fn read_report<R: AsyncBufRead + Unpin>(reader: &mut R) -> Result<Report, String> {
-    let (mut hooks, mut skipped) = (Vec::new(), Vec::new());
-    for _ in 0..=MOST_HOOKS + MOST_SKIPPED {
+    let (mut hooks, mut skipped, mut install) = (Vec::new(), Vec::new(), None);
+    // Besides hooks, there are the files of templates and the outcome.
+    for _ in 0..MOST_HOOKS + MOST_SKIPPED + 2 {
         let line = stream::line(reader, MOST_LINE_BYTES).await.map_err(|error| error.to_string())?;
         let answer = serde_json::from_slice(&line)
             .map_err(|error| format!("a line of it is not understood: {}", excerpt(&error.to_string(), &[])))?;
         match answer {
             Answer::Hook(hook) => hooks.push(hook),
             Answer::Skipped(file) => skipped.push(file),
-            Answer::Outcome(outcome) => return Ok(Report { hooks, skipped, outcome }),
+            Answer::Install(report) => install = Some(report),
+            Answer::Outcome(outcome) => return Ok(Report { hooks, skipped, install, outcome }),
         }
     }
     Err("it has more lines than there can be hooks".to_owned())

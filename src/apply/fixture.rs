@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ApplierSettings;
+use crate::config::TemplateLimits;
 use crate::output::manifest::{GenerationNumber, MANIFEST_VERSION, Manifest};
 
 /// A manifest of generation `number` with applications by their ids, each with a digit that stands for its content.
@@ -48,6 +49,9 @@ impl Host {
             output_limit: 64 * 1024,
             agent_state: path.join("state"),
             applier_state: path.join("apply"),
+            rules: Vec::new(),
+            limits: TemplateLimits::default(),
+            systemctl: path.join("systemctl"),
         };
         let host = Self { root, settings };
         for folder in ["hooks.d", "state"] {

@@ -1,18 +1,11 @@
-//! Reads the manifest of a generation from a directory whose owner is not trusted.
-//!
-//! Nothing that is planted there leads the applier elsewhere, makes it wait, or makes it read without end: the path is
-//! walked by the kernel without links, mounts and ways out, the file is opened without waiting, is of the directory's
-//! own owner (so it is no hard link to somebody else's file), is a regular file, and has a limit.
+//! Reads the manifest of a generation, as the daemon left it: as data, through `foreign`.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-
+use super::foreign::{ForeignError, ForeignState};
 use super::report::Refusal;
 use crate::output::manifest::{GenerationNumber, MANIFEST_VERSION, Manifest};
 
@@ -25,21 +18,9 @@ pub(super) enum GenerationError {
     /// There is none of this number.
     #[error("generation {0} is not there (any more); the daemon asks again for the one that is current")]
     Missing(GenerationNumber),
-    /// The directory or the manifest cannot be opened or read.
-    #[error("the manifest of generation {0} cannot be read: {1}")]
-    Io(GenerationNumber, io::Error),
-    /// The path leads elsewhere.
-    #[error("the path of the manifest of generation {0} leads through a link or a mount, as the daemon never makes it")]
-    Led(GenerationNumber),
-    /// It is not a file.
-    #[error("the manifest of generation {0} is not a regular file")]
-    NotAFile(GenerationNumber),
-    /// It is somebody else's.
-    #[error("the manifest of generation {0} belongs to the user {1}, and not to the owner of the state directory")]
-    Owner(GenerationNumber, u32),
-    /// It is too long.
-    #[error("the manifest of generation {0} is longer than the {MOST_BYTES} bytes that are read")]
-    TooLong(GenerationNumber),
+    /// The manifest cannot be read, or is not one that the daemon makes.
+    #[error("the manifest of generation {0} {1}")]
+    Foreign(GenerationNumber, ForeignError),
     /// It is not JSON, or not a manifest. The text is not quoted, for it may be anybody's.
     #[error("the manifest of generation {0} is not one: it goes wrong at line {1}, column {2}")]
     Malformed(GenerationNumber, usize, usize),
@@ -59,65 +40,22 @@ impl GenerationError {
     pub(super) fn refusal(&self) -> Refusal {
         match self {
             Self::Missing(_) => Refusal::GenerationMissing,
-            Self::Io(..)
-            | Self::Led(_)
-            | Self::NotAFile(_)
-            | Self::Owner(..)
-            | Self::TooLong(_)
-            | Self::Malformed(..)
-            | Self::Version(..)
-            | Self::Inconsistent(..) => Refusal::GenerationUnreadable,
+            Self::Foreign(..) | Self::Malformed(..) | Self::Version(..) | Self::Inconsistent(..) => {
+                Refusal::GenerationUnreadable
+            }
         }
     }
 }
 
 /// Reads and checks the manifest of generation `number` below the daemon's state directory.
 pub(super) fn read(agent_state: &Path, number: GenerationNumber) -> Result<Manifest, GenerationError> {
-    let io = |error| GenerationError::Io(number, error);
-    // The way to the state directory is root's, links included; only below it nothing is trusted.
-    let state = File::open(agent_state).map_err(io)?;
-    let owner = state.metadata().map_err(io)?.uid();
-    let file = open(&state, number)?;
-    let metadata = file.metadata().map_err(io)?;
-    if !metadata.is_file() {
-        return Err(GenerationError::NotAFile(number));
-    }
-    if metadata.uid() != owner {
-        return Err(GenerationError::Owner(number, metadata.uid()));
-    }
-    if metadata.len() > MOST_BYTES {
-        return Err(GenerationError::TooLong(number));
-    }
-    let mut text = Vec::new();
-    // It may grow while it is read.
-    file.take(MOST_BYTES + 1).read_to_end(&mut text).map_err(io)?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(GenerationError::TooLong(number));
-    }
-    parse(&text, number)
-}
-
-fn open(state: &File, number: GenerationNumber) -> Result<File, GenerationError> {
+    let foreign = |error| match error {
+        ForeignError::Missing => GenerationError::Missing(number),
+        other => GenerationError::Foreign(number, other),
+    };
+    let state = ForeignState::open(agent_state).map_err(|error| foreign(error.into()))?;
     let path = Path::new("config").join(number.folder()).join("manifest.json");
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV);
-    loop {
-        return match openat2(state, &path, how) {
-            Ok(file) => Ok(file.into()),
-            // A rename somewhere on the machine raced with the walk; the kernel asks to walk again.
-            Err(Errno::EAGAIN | Errno::EINTR) => continue,
-            Err(Errno::ENOENT | Errno::ENOTDIR) => Err(GenerationError::Missing(number)),
-            Err(Errno::ELOOP | Errno::EXDEV) => Err(GenerationError::Led(number)),
-            // A socket, or a device without a driver.
-            Err(Errno::ENXIO | Errno::ENODEV) => Err(GenerationError::NotAFile(number)),
-            Err(Errno::ENOSYS) => Err(GenerationError::Io(
-                number,
-                io::Error::other("openat2(2) is kept from this process, by a system call filter or an old kernel"),
-            )),
-            Err(error) => Err(GenerationError::Io(number, error.into())),
-        };
-    }
+    parse(&state.read(&path, MOST_BYTES).map_err(foreign)?, number)
 }
 
 fn parse(text: &[u8], number: GenerationNumber) -> Result<Manifest, GenerationError> {
@@ -153,6 +91,7 @@ pub(super) fn owner(agent_state: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
 
@@ -276,7 +215,10 @@ mod tests {
         // Only root can give a file away, so only as root can it be seen here.
         let path = host.generation(1).join("manifest.json");
         if std::os::unix::fs::chown(&path, Some(1), None).is_ok() {
-            assert!(matches!(read(&host.settings.agent_state, number(1)), Err(GenerationError::Owner(_, 1))));
+            assert!(matches!(
+                read(&host.settings.agent_state, number(1)),
+                Err(GenerationError::Foreign(_, ForeignError::Owner(1)))
+            ));
         }
     }
 }

@@ -8,6 +8,10 @@
 //! runs as somebody else, that user) can change. Nothing below the daemon's state directory is: its manifest is read
 //! through `generation` as data, and ends only in the document that hooks read.
 //!
+//! **What comes first.** A new configuration's templates may have files outside the daemon's state directory: `install`
+//! puts them in place, whole or not at all, before hooks are told. Where that is refused, hooks are told `apply-failed`
+//! instead, once.
+//!
 //! **What a hook is told.** It is called with the event as its single argument, in `/`, in a process group of its own,
 //! with exactly the environment that `task` lists, and reads one JSON document on its standard input. It has
 //! [`ApplierSettings::timeout`] to finish; then its whole group gets SIGTERM, and [`ApplierSettings::grace`] later
@@ -20,13 +24,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::{TemplateLimits, TemplateRule};
+
 mod applier;
 mod client;
 mod fault;
 #[cfg(test)]
 mod fixture;
+mod foreign;
 mod generation;
 mod hooks;
+mod install;
 mod output;
 mod process;
 mod record;
@@ -40,13 +48,16 @@ mod trust;
 
 pub use client::{Route, request};
 pub use fault::ApplyError;
-pub use report::{HookOutcome, HookReport, Outcome, Refusal, Report, SkipReason, Skipped};
-pub use request::{Event, Notice, PROTOCOL_VERSION, Request};
+pub use report::{
+    HookOutcome, HookReport, InstallReport, Outcome, Refusal, RefusedInstall, Report, SkipReason, Skipped, UnitReport,
+    UnitResult,
+};
+pub use request::{Attempt, Event, Notice, PROTOCOL_VERSION, Request};
 pub use server::{serve_socket, serve_stdio, serve_stream};
 pub use stop::Stop;
 
 /// What the applier needs to know; all of it from places that only root can write.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ApplierSettings {
     /// The folder of hooks.
     pub hooks: PathBuf,
@@ -60,4 +71,10 @@ pub struct ApplierSettings {
     pub agent_state: PathBuf,
     /// The applier's own state directory.
     pub applier_state: PathBuf,
+    /// The templates whose files are installed.
+    pub rules: Vec<TemplateRule>,
+    /// How many there may be, and how large.
+    pub limits: TemplateLimits,
+    /// The program by which units are told.
+    pub systemctl: PathBuf,
 }

@@ -1,8 +1,12 @@
-//! What the applier answers: one line per hook, one per hook that it left out, and last the outcome.
+//! What the applier answers: one line per hook, one per hook that it left out, one for the files of
+//! templates, and last the outcome.
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::transport::excerpt;
 
 /// Everything that came of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,8 +16,108 @@ pub struct Report {
     pub hooks: Vec<HookReport>,
     /// What lies in the folder of hooks and did not run.
     pub skipped: Vec<Skipped>,
+    /// What came of the files of templates, where there is something to say of them.
+    #[serde(default)]
+    pub install: Option<InstallReport>,
     /// The whole.
     pub outcome: Outcome,
+}
+
+/// What came of the files of templates that are installed. Lists are cut where they would be long; the journal has all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstallReport {
+    /// How many files were written.
+    pub written: usize,
+    /// How many files were removed.
+    pub removed: usize,
+    /// The units that were told, and those that had to be told again because it was all taken back.
+    pub units: Vec<UnitReport>,
+    /// What else a person should know: files that somebody changed, what could not be cleared up.
+    pub warnings: Vec<String>,
+    /// Why nothing was installed.
+    pub refused: Option<RefusedInstall>,
+}
+
+/// An installation that was refused. All files are as they were before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedInstall {
+    /// When it was tried.
+    pub at: Timestamp,
+    /// What failed.
+    pub message: String,
+    /// The last lines of the command that failed, each made fit for a log line.
+    pub output: Vec<String>,
+}
+
+/// What came of telling a unit that its files changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitReport {
+    /// The unit.
+    pub unit: String,
+    /// What came of it.
+    pub result: UnitResult,
+}
+
+/// What came of telling a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum UnitResult {
+    /// It was reloaded, or restarted.
+    Told,
+    /// It does not run, and reads its files when it is started.
+    Inactive,
+    /// It had failed before, and was started again with success.
+    Revived,
+    /// It had failed before, and fails with the new files as well.
+    StillFailed {
+        /// How.
+        reason: String,
+    },
+    /// It could not be told.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for UnitReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = &self.unit;
+        match &self.result {
+            UnitResult::Told => write!(f, "{unit} was reloaded or restarted"),
+            UnitResult::Inactive => write!(f, "{unit} does not run, and was left so"),
+            UnitResult::Revived => write!(f, "{unit} had failed before, and was started again"),
+            UnitResult::StillFailed { reason } => write!(f, "{unit} had failed before, and still does: {reason}"),
+            UnitResult::Skipped { reason } => write!(f, "{unit} was not told: {reason}"),
+        }
+    }
+}
+
+impl InstallReport {
+    /// How long the lists of a report are at the most.
+    const MOST: usize = 20;
+
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The same, short enough for a line of the answer.
+    pub(super) fn cut(mut self) -> Self {
+        let more = self.warnings.len().saturating_sub(Self::MOST);
+        self.warnings.truncate(Self::MOST);
+        self.warnings.iter_mut().for_each(|warning| *warning = excerpt(warning, &[]));
+        if more > 0 {
+            self.warnings.push(format!("{more} more are in the journal"));
+        }
+        self.units.truncate(Self::MOST);
+        for unit in &mut self.units {
+            if let UnitResult::StillFailed { reason } | UnitResult::Skipped { reason } = &mut unit.result {
+                *reason = excerpt(reason, &[]);
+            }
+        }
+        self
+    }
 }
 
 /// What came of one hook.
@@ -173,6 +277,8 @@ pub enum Refusal {
     GenerationMissing,
     /// What is there is not a generation that can be trusted.
     GenerationUnreadable,
+    /// The files of templates were not installed, and the same would not be either.
+    InstallRefused,
 }
 
 impl Refusal {
@@ -188,6 +294,7 @@ impl Refusal {
             Self::Busy => "busy",
             Self::GenerationMissing => "generation-missing",
             Self::GenerationUnreadable => "generation-unreadable",
+            Self::InstallRefused => "install-refused",
         }
     }
 }
@@ -200,6 +307,8 @@ pub(super) enum Answer {
     Hook(HookReport),
     /// A file in the folder of hooks was left out.
     Skipped(Skipped),
+    /// The files of templates were seen to.
+    Install(InstallReport),
     /// The last line.
     Outcome(Outcome),
 }

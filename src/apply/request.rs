@@ -1,4 +1,5 @@
-//! What the daemon may ask of the applier: an event, and for a new configuration the number of its generation.
+//! What the daemon may ask of the applier: an event, and for a new configuration the number of its generation, and
+//! whether a person asked.
 
 use std::fmt;
 
@@ -88,11 +89,21 @@ impl From<Notice> for Event {
     }
 }
 
+/// Whether what was refused before is tried again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Attempt {
+    /// Only once what it was made from has changed.
+    #[default]
+    Ordinary,
+    /// It is, for a person asked.
+    Again,
+}
+
 /// What the daemon asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// Tell the hooks that this generation is current.
-    ConfigChanged(GenerationNumber),
+    /// Install the files of this generation's templates, and tell the hooks that it is current.
+    ConfigChanged(GenerationNumber, Attempt),
     /// Tell the hooks that something else happened.
     Notice(Notice),
 }
@@ -107,6 +118,8 @@ struct Line {
     event: Event,
     #[serde(default)]
     generation: Option<GenerationNumber>,
+    #[serde(default)]
+    again: bool,
 }
 
 /// What is read of a line first, for a later version may look different in all the rest.
@@ -125,7 +138,7 @@ impl Request {
     /// The event that hooks are told.
     pub fn event(self) -> Event {
         match self {
-            Self::ConfigChanged(_) => Event::ConfigChanged,
+            Self::ConfigChanged(..) => Event::ConfigChanged,
             Self::Notice(notice) => notice.into(),
         }
     }
@@ -133,7 +146,7 @@ impl Request {
     /// The generation that it is about.
     pub fn generation(self) -> Option<GenerationNumber> {
         match self {
-            Self::ConfigChanged(generation) => Some(generation),
+            Self::ConfigChanged(generation, _) => Some(generation),
             Self::Notice(_) => None,
         }
     }
@@ -141,7 +154,9 @@ impl Request {
     /// The request's line, with its end.
     pub(super) fn to_line(self) -> Vec<u8> {
         let generation = self.generation().map(|number| format!(r#","generation":{number}"#)).unwrap_or_default();
-        format!("{{\"version\":{PROTOCOL_VERSION},\"event\":\"{}\"{generation}}}\n", self.event()).into_bytes()
+        // Left out where it says nothing new, so that an applier of an earlier version takes the line, too.
+        let again = if matches!(self, Self::ConfigChanged(_, Attempt::Again)) { r#","again":true"# } else { "" };
+        format!("{{\"version\":{PROTOCOL_VERSION},\"event\":\"{}\"{generation}{again}}}\n", self.event()).into_bytes()
     }
 
     /// Reads a line, without its end.
@@ -165,10 +180,11 @@ impl Request {
             let sentence = format!("the event {:?} is not one that this applier knows", excerpt(&event, &[]));
             return Err((Refusal::UnknownEvent, sentence));
         }
-        let Line { event, generation, .. } = serde_json::from_slice(line).map_err(malformed)?;
+        let Line { event, generation, again, .. } = serde_json::from_slice(line).map_err(malformed)?;
         let notice = match event {
             Event::ConfigChanged => {
-                return generation.map(Self::ConfigChanged).ok_or_else(|| {
+                let attempt = if again { Attempt::Again } else { Attempt::Ordinary };
+                return generation.map(|generation| Self::ConfigChanged(generation, attempt)).ok_or_else(|| {
                     (Refusal::Malformed, "the request for config-changed names no generation".to_owned())
                 });
             }
@@ -180,6 +196,12 @@ impl Request {
             Event::Unpaired => Notice::Unpaired,
             Event::ApplyFailed => Notice::ApplyFailed,
         };
+        if again {
+            return Err((
+                Refusal::Malformed,
+                format!("the request for {event} says `again`, which is for config-changed"),
+            ));
+        }
         if generation.is_some() {
             return Err((Refusal::Malformed, format!("the request for {event} names a generation, and takes none")));
         }
@@ -206,13 +228,16 @@ mod tests {
             Notice::Unpaired,
             Notice::ApplyFailed,
         ];
-        let all = notices.into_iter().map(Request::Notice).chain([Request::ConfigChanged(GenerationNumber::FIRST)]);
+        let all = notices.into_iter().map(Request::Notice).chain([
+            Request::ConfigChanged(GenerationNumber::FIRST, Attempt::Ordinary),
+            Request::ConfigChanged(GenerationNumber::FIRST, Attempt::Again),
+        ]);
         for request in all {
             let line = request.to_line();
             assert_eq!(Request::from_line(line.trim_ascii_end()), Ok(request));
             assert_eq!(serde_json::to_value(request.event()).unwrap(), request.event().as_str());
         }
-        let line = Request::ConfigChanged(GenerationNumber::FIRST).to_line();
+        let line = Request::ConfigChanged(GenerationNumber::FIRST, Attempt::Ordinary).to_line();
         assert_eq!(line, b"{\"version\":1,\"event\":\"config-changed\",\"generation\":1}\n");
     }
 
@@ -234,6 +259,8 @@ mod tests {
             r#"{"version":1,"event":"config-changed","generation":"../../etc"}"#,
             r#"{"version":1,"event":"config-changed","generation":99999999999999999999}"#,
             r#"{"version":1,"event":"config-changed","generation":1,"hooks":"/tmp"}"#,
+            r#"{"version":1,"event":"config-changed","generation":1,"again":1}"#,
+            r#"{"version":1,"event":"paired","again":true}"#,
             r#"{"version":1,"event":"paired","generation":1}"#,
             r#"{"version":1,"event":"paired","event":"paired"}"#,
             r#"{"version":1,"event":"paired"}{"version":1,"event":"paired"}"#,

@@ -58,6 +58,17 @@ impl Task {
         self.request.event().as_str()
     }
 
+    /// The generation that it is about.
+    pub(super) fn generation(&self) -> Option<GenerationNumber> {
+        self.request.generation()
+    }
+
+    /// The whole path of a file inside the generation.
+    pub(super) fn inside(&self, path: &str) -> String {
+        let folder = self.request.generation().map(|number| generation::folder(&self.state, number));
+        folder.unwrap_or_else(|| self.config.clone()).join(path).to_string_lossy().into_owned()
+    }
+
     /// The whole environment.
     pub(super) fn environment(&self) -> Vec<(&'static str, OsString)> {
         let mut environment = vec![

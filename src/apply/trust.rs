@@ -83,6 +83,44 @@ impl Trusted {
         Ok(real)
     }
 
+    /// Follows `path` as [`Trusted::resolve`] does, as far as nobody else can lead the result elsewhere. Answers how far
+    /// that is, and what is left of the path: from the first thing on that somebody else can turn or fill, which is for
+    /// the kernel to walk without links.
+    pub(super) fn lead(self, path: &Path) -> Result<(PathBuf, PathBuf), Untrusted> {
+        let path = std::path::absolute(path).map_err(|source| Untrusted::io(path, source))?;
+        let mut ahead = steps(&path);
+        let mut real = PathBuf::from("/");
+        let mut links = 0;
+        self.check_passage(&real)?;
+        while let Some(step) = ahead.pop() {
+            if step == ".." {
+                real.pop();
+                continue;
+            }
+            let next = real.join(&step);
+            let metadata = fs::symlink_metadata(&next).map_err(|source| Untrusted::io(&next, source))?;
+            let ours = self.check_owner(&next, &metadata).is_ok();
+            if ours && metadata.is_symlink() {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(Untrusted::io(&path, nix::errno::Errno::ELOOP.into()));
+                }
+                let target = fs::read_link(&next).map_err(|source| Untrusted::io(&next, source))?;
+                if target.is_absolute() {
+                    real = PathBuf::from("/");
+                }
+                ahead.extend(steps(&target));
+                continue;
+            }
+            if !ours || self.check_passage(&next).is_err() {
+                ahead.push(step);
+                break;
+            }
+            real = next;
+        }
+        Ok((real, ahead.iter().rev().collect()))
+    }
+
     /// Whether the thing belongs to a trusted user and nobody else can write it.
     pub(super) fn check(self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
         self.check_owner(path, metadata)?;
@@ -158,6 +196,24 @@ mod tests {
         assert!(matches!(trusted.resolve(&safe.join("absent")), Err(Untrusted::Io { .. })));
         mode(&open, 0o1777);
         assert_eq!(trusted.resolve(&safe.join("through-open")).unwrap(), safe.join("file"));
+    }
+
+    #[test]
+    fn a_path_is_led_along_up_to_the_first_thing_that_somebody_else_can_turn() {
+        let root = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(root.path()).map(|path| (root, path)).unwrap();
+        let (safe, open) = (root.1.join("safe"), root.1.join("open"));
+        fs::create_dir_all(safe.join("in")).unwrap();
+        fs::create_dir_all(open.join("in")).unwrap();
+        mode(&safe, 0o755);
+        mode(&open, 0o777);
+        symlink("../open/in", safe.join("to-open")).unwrap();
+        symlink("../safe", open.join("turn")).unwrap();
+        let lead = |path: PathBuf| Trusted::of_this_process().lead(&path).unwrap();
+        assert_eq!(lead(safe.join("in")), (safe.join("in"), PathBuf::new()));
+        assert_eq!(lead(safe.join("to-open")), (root.1.clone(), "open/in".into()));
+        assert_eq!(lead(open.join("turn/in")), (root.1.clone(), "open/turn/in".into()), "it is not followed");
+        assert!(Trusted::of_this_process().lead(&safe.join("absent")).is_err());
     }
 
     #[test]

@@ -6,18 +6,19 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::*;
 use crate::apply::fixture::{Host, number};
 use crate::apply::report::Report;
-use crate::apply::request::Notice;
+use crate::apply::request::{Attempt, Notice};
 use crate::apply::serve_stream;
 
 /// Asks as the daemon does, and collects the answer.
 async fn ask(host: &Host, request: Request) -> Report {
     let mut answer = Vec::new();
     serve_stream(&host.settings, &request.to_line()[..], &mut answer, &Stop::never()).await;
-    let mut report = Report { hooks: vec![], skipped: vec![], outcome: Outcome::Done };
+    let mut report = Report { hooks: vec![], skipped: vec![], install: None, outcome: Outcome::Done };
     for line in answer.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice(line).unwrap() {
             Answer::Hook(hook) => report.hooks.push(hook),
             Answer::Skipped(skipped) => report.skipped.push(skipped),
+            Answer::Install(install) => report.install = Some(install),
             Answer::Outcome(outcome) => report.outcome = outcome,
         }
     }
@@ -25,7 +26,7 @@ async fn ask(host: &Host, request: Request) -> Report {
 }
 
 async fn changed(host: &Host, generation: u64) -> Report {
-    ask(host, Request::ConfigChanged(number(generation))).await
+    ask(host, Request::ConfigChanged(number(generation), Attempt::Ordinary)).await
 }
 
 fn ran(report: &Report) -> Vec<&str> {

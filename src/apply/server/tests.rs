@@ -9,7 +9,7 @@ use super::*;
 use crate::apply::client::{Route, request};
 use crate::apply::fixture::{Host, number};
 use crate::apply::report::{HookOutcome, Report};
-use crate::apply::request::Notice;
+use crate::apply::request::{Attempt, Notice};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -122,7 +122,7 @@ async fn a_peer_that_goes_does_not_end_the_hook_that_runs_for_it() {
     host.publish(1, &[]);
     nix::unistd::mkfifo(&host.path("gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     host.hook("a", "read line <$ROOT/gate; echo $line >>$ROOT/ran");
-    let changed = Request::ConfigChanged(number(1));
+    let changed = Request::ConfigChanged(number(1), Attempt::Ordinary);
     let report: Report = beside(&host, async |route, _| {
         let first = request(&route, &changed, LONG);
         // The gate opens for writing once the hook reads from it; then the first peer goes.
@@ -143,7 +143,7 @@ async fn a_peer_that_goes_does_not_end_the_hook_that_runs_for_it() {
     })
     .await;
     assert_eq!(host.read("ran"), "through\n", "it ran once, to its end");
-    assert_eq!(report, Report { hooks: vec![], skipped: vec![], outcome: Outcome::Done });
+    assert_eq!(report, Report { hooks: vec![], skipped: vec![], install: None, outcome: Outcome::Done });
 }
 
 #[tokio::test]
