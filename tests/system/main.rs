@@ -14,3 +14,4 @@ mod packages;
 mod promises;
 mod rpm;
 mod service;
+mod templates;
