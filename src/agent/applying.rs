@@ -1,4 +1,11 @@
 //! The queue to the applier: the newest generation, and notices; a failing hook is tried again and holds up nobody.
+//!
+//! A generation whose files the applier refuses to install is not asked for again by itself: only once another one is
+//! current, the settings are read anew, or a person asked.
+
+mod burst;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -8,6 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
+use self::burst::Burst;
 use super::board::Board;
 use super::pulse::Pulse;
 use super::status::{ApplyStatus, Area, Severity};
@@ -41,6 +49,8 @@ pub struct Surroundings {
     pub published: watch::Receiver<Option<GenerationNumber>>,
     /// The generation that was last applied with success.
     pub applied: watch::Sender<Option<GenerationNumber>>,
+    /// How often a person has asked that what is published be applied, whatever became of it before.
+    pub asked: watch::Receiver<u64>,
 }
 
 /// A wait before the next try, after so many failures in a row.
@@ -52,21 +62,34 @@ pub async fn run(mut around: Surroundings) {
     // A hook that fails for a generation holds up no notice; an applier that cannot be reached holds up both.
     let mut generation_wait: Wait = None;
     let mut notice_wait: Wait = None;
+    let mut standing = Standing::Fresh;
+    let mut attempt = Attempt::Ordinary;
+    let mut burst: Option<Burst> = None;
+    // What is current at the start is no change that others may follow.
+    let mut seen = *around.published.borrow();
     loop {
         let current = *around.published.borrow_and_update();
         let due = current.filter(|_| *around.applied.borrow() != current);
         let now = around.clock.now();
+        if current != seen {
+            seen = current;
+            // Another generation deserves a try of its own.
+            (generation_wait, standing) = (None, Standing::Fresh);
+            let wait = burst::wait(&around.settings.borrow().template);
+            burst = wait.map(|wait| Burst::with(burst, now, wait));
+        }
         // A clock that was set back makes nobody wait longer.
         for wait in [&mut generation_wait, &mut notice_wait].into_iter().flatten() {
             wait.0 = wait.0.seen(now);
         }
+        burst = burst.map(|burst| burst.seen(now));
         let ready = |wait: Wait| wait.is_none_or(|(at, _)| at.is_over(now));
         if ready(notice_wait)
             && let Some(notice) = waiting.front().copied()
         {
             match around.serve(Request::Notice(notice)).await {
                 // A notice is told once: what failed is shown, and the next event is on its way.
-                Served::Succeeded | Served::HookFailed => {
+                Served::Succeeded | Served::Failed | Served::Refused => {
                     waiting.pop_front();
                     notice_wait = None;
                 }
@@ -74,21 +97,32 @@ pub async fn run(mut around: Surroundings) {
             }
             continue;
         }
+        let due = due.filter(|_| standing == Standing::Fresh);
         if ready(generation_wait)
+            && burst.is_none_or(|burst| burst.is_over(now))
             && let Some(generation) = due
         {
-            match around.serve(Request::ConfigChanged(generation, Attempt::Ordinary)).await {
+            burst = None;
+            match around.serve(Request::ConfigChanged(generation, attempt)).await {
                 Served::Succeeded => {
                     around.applied.send_replace(Some(generation));
-                    generation_wait = None;
+                    (generation_wait, attempt) = (None, Attempt::Ordinary);
                 }
-                Served::HookFailed | Served::Unreachable => generation_wait = around.later(generation_wait),
+                Served::Refused => (generation_wait, attempt, standing) = (None, Attempt::Ordinary, Standing::Refused),
+                Served::Failed => (generation_wait, attempt) = (around.later(generation_wait), Attempt::Ordinary),
+                Served::Unreachable => generation_wait = around.later(generation_wait),
             }
             continue;
         }
         around.pulse.idle();
-        let wake = [notice_wait.filter(|_| !waiting.is_empty()), generation_wait.filter(|_| due.is_some())];
-        let wake = wake.into_iter().flatten().map(|(due, _)| due.at(now)).min().unwrap_or(Timestamp::MAX);
+        let wake = [
+            notice_wait.filter(|_| !waiting.is_empty()).map(|(wait, _)| wait.at(now)),
+            due.map(|_| {
+                let rest = burst.map_or(now, |burst| burst.at(now));
+                generation_wait.map_or(rest, |(wait, _)| wait.at(now).max(rest))
+            }),
+        ];
+        let wake = wake.into_iter().flatten().min().unwrap_or(Timestamp::MAX);
         let clock = Rc::clone(&around.clock);
         tokio::select! {
             Some(notice) = around.notices.recv() => {
@@ -99,22 +133,37 @@ pub async fn run(mut around: Surroundings) {
                     waiting.pop_front();
                 }
             }
-            changed = around.published.changed() => {
-                // Another generation deserves a try of its own.
-                if changed.is_ok() { generation_wait = None; }
+            Ok(()) = around.published.changed() => {}
+            Ok(()) = around.asked.changed() => {
+                // Who asks does not wait; where all is applied there is nothing to be done again.
+                if *around.applied.borrow() != seen {
+                    (generation_wait, standing, attempt, burst) = (None, Standing::Fresh, Attempt::Again, None);
+                }
             }
             changed = around.settings.changed() => {
-                if changed.is_ok() { (generation_wait, notice_wait) = (None, None); }
+                if changed.is_ok() { (generation_wait, notice_wait, standing) = (None, None, Standing::Fresh); }
             }
             () = clock.sleep_until(wake) => {}
         }
     }
 }
 
+/// What became of the generation that is current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It may be tried.
+    Fresh,
+    /// Its files were refused, and would be refused again.
+    Refused,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Served {
     Succeeded,
-    HookFailed,
+    /// A hook failed, or files could not be installed; another try may work.
+    Failed,
+    /// Files were not installed, and the same would not be either.
+    Refused,
     Unreachable,
 }
 
@@ -196,10 +245,25 @@ impl Surroundings {
                 Served::Succeeded
             }
             (Outcome::Done, Request::Notice(_)) => Served::Succeeded,
+            (Outcome::Refused { reason: Refusal::InstallRefused, message }, Request::ConfigChanged(generation, _)) => {
+                let refused = install.as_ref().and_then(|install| install.refused.as_ref());
+                let message = refused.map_or(message, |refused| &refused.message);
+                self.board.problem(
+                    Area::Apply,
+                    Severity::ActionNeeded,
+                    format!(
+                        "The files of generation {generation} were not installed: {}.",
+                        message.trim_end_matches('.')
+                    ),
+                    "All files are as they were. It is tried again when the configuration changes, or at once by \
+                     `runtime-agent sync`.",
+                );
+                Served::Refused
+            }
             // Told once and not again, so it cannot be mended either: it is shown with the hooks, not as a problem.
             (Outcome::Failed { message } | Outcome::Refused { message, .. }, Request::Notice(_)) => {
                 tracing::warn!("Hooks for {event} did not all work: {message}");
-                Served::HookFailed
+                Served::Failed
             }
             (Outcome::Failed { message } | Outcome::Refused { message, .. }, Request::ConfigChanged(..)) => {
                 let own_words = match self.settings.borrow().apply.mode {
@@ -215,7 +279,7 @@ impl Surroundings {
                          {own_words}."
                     ),
                 );
-                Served::HookFailed
+                Served::Failed
             }
         };
         self.board.update(|status| {
@@ -226,6 +290,7 @@ impl Surroundings {
                 succeeded: served == Served::Succeeded,
                 hooks,
                 skipped,
+                install,
             });
         });
         served

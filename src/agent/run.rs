@@ -107,6 +107,7 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
     let (notice_sender, notices) = mpsc::unbounded_channel();
     let (arrival_sender, arrivals) = mpsc::channel(1);
     let (sync_sender, sync_orders) = mpsc::channel(8);
+    let (asked_sender, asked) = watch::channel(0);
     let (trust_sender, trust_orders) = mpsc::channel(8);
     let (version_sender, versions) = mpsc::channel(1);
     let pulses = [("identity", Pulse::new()), ("configuration", Pulse::new()), ("apply", Pulse::new())];
@@ -117,6 +118,7 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
         sync: sync_sender.clone(),
         trust: trust_sender,
         versions: version_sender,
+        asked: asked_sender.clone(),
     };
     let configuration = ConfigurationLoop::new(
         configuration::Surroundings {
@@ -162,6 +164,7 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
         notices,
         published,
         applied: applied_sender,
+        asked,
     });
     let inbox = async move {
         let mut inbox = Inbox::new(&paths.pairing, "token");
@@ -176,6 +179,7 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
                     // Nobody waits for the answer; it is in the journal.
                     let (answer, _) = tokio::sync::oneshot::channel();
                     let _ = sync_sender.try_send(SyncOrder { consent: Consent::NotGiven, answer });
+                    asked_sender.send_modify(|times| *times += 1);
                 }
             }
         }

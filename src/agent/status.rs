@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::standing::Standing;
-use crate::apply::{HookReport, Skipped};
+use crate::apply::{HookReport, InstallReport, Skipped};
 use crate::identity::{Description, PublicPart};
 use crate::ids::{RuntimeId, TenantId};
 use crate::output::manifest::GenerationNumber;
@@ -190,6 +190,9 @@ pub struct ApplyStatus {
     pub hooks: Vec<HookReport>,
     /// Each file that was not run.
     pub skipped: Vec<Skipped>,
+    /// What came of the files of templates, where there is something to say of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<InstallReport>,
 }
 
 /// What a problem is about.

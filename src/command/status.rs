@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::{exit, no_conversation, on_runtime, say};
 use crate::agent::status::{Severity, State, Status};
+use crate::apply::InstallReport;
 use crate::config::Paths;
 use crate::control::Client;
 use crate::pairing::Verdict;
@@ -93,6 +94,14 @@ fn page(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
         for skipped in apply.skipped.iter().filter(|skipped| skipped.reason.is_a_fault()) {
             lines.push(("", format!("{} is not run: {}", skipped.name, skipped.message)));
         }
+        if let Some(install) = &apply.install {
+            lines.extend(
+                installed(install)
+                    .into_iter()
+                    .zip(["installed"].into_iter().chain(std::iter::repeat("")))
+                    .map(|(line, name)| (name, line)),
+            );
+        }
     }
     let mut page = String::new();
     for (name, value) in lines {
@@ -107,6 +116,21 @@ fn page(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
         page.push_str(&format!("  {}\n  {}\n", problem.what, problem.remedy));
     }
     page
+}
+
+/// What came of the files of templates, one thing per line.
+fn installed(install: &InstallReport) -> Vec<String> {
+    let InstallReport { written, removed, units, warnings, refused } = install;
+    let mut lines = match refused {
+        None => vec![format!("{written} files written, {removed} removed")],
+        Some(refused) => {
+            let own_words = refused.output.iter().map(|line| format!("  {line}"));
+            std::iter::once(format!("nothing: {}", refused.message)).chain(own_words).collect()
+        }
+    };
+    lines.extend(units.iter().map(ToString::to_string));
+    lines.extend(warnings.iter().cloned());
+    lines
 }
 
 fn explain(state: State) -> &'static str {

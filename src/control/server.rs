@@ -31,6 +31,8 @@ pub struct Handles {
     pub trust: mpsc::Sender<TrustOrder>,
     /// Orders to go back to an older generation, and on again.
     pub versions: mpsc::Sender<VersionOrder>,
+    /// How often a person has asked that what is published be applied, whatever became of it before.
+    pub asked: watch::Sender<u64>,
 }
 
 /// Makes the socket. The caller holds the state lock, so a socket that lies there is a dead one.
@@ -78,7 +80,10 @@ async fn status(State(mut handles): State<Handles>, Query(After { after }): Quer
 
 async fn sync(State(handles): State<Handles>, Json(Sync { consent }): Json<Sync>) -> (StatusCode, Json<Answer>) {
     let (sender, receiver) = oneshot::channel();
-    answer(handles.sync.send(SyncOrder { consent, answer: sender }).await.is_ok(), receiver).await
+    let answered = answer(handles.sync.send(SyncOrder { consent, answer: sender }).await.is_ok(), receiver).await;
+    // After that, what the plane says now is what is current.
+    handles.asked.send_modify(|times| *times += 1);
+    answered
 }
 
 async fn renew(State(handles): State<Handles>) -> (StatusCode, Json<Answer>) {

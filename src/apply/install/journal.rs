@@ -130,8 +130,9 @@ impl Journal {
 
     /// Removes it: nothing is left to be done.
     pub(super) fn clear(state: &Path) -> Result<(), DiskError> {
-        disk::remove(&path(state))?;
-        disk::remove(&state.join(TOLD))
+        // The units are of no use without the journal, and would be left behind by a kill in between.
+        disk::remove(&state.join(TOLD))?;
+        disk::remove(&path(state))
     }
 
     /// The directories that files change in, each once.
