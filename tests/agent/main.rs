@@ -33,4 +33,5 @@ mod strangers;
 mod templates;
 mod tree;
 mod unpairing;
+mod views;
 mod waiting;
