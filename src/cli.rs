@@ -1,11 +1,13 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::DEFAULT_PATH;
+use crate::output::manifest::GenerationNumber;
 
 /// Pairs this host with a management plane, and turns what it may use into local files and hooks.
 #[derive(Debug, Parser)]
@@ -92,6 +94,45 @@ pub enum Command {
         #[arg(value_name = "FILE", default_value = DEFAULT_PATH)]
         file: PathBuf,
     },
+    /// List the generations of files that are kept, the newest first
+    Generations {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what differs between two generations, with secrets left out
+    Diff {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The old generation: a number or `current`; without it, the one before the new one
+        #[arg(value_name = "OLD")]
+        old: Option<Which>,
+        /// The new generation; without it, the current one
+        #[arg(value_name = "NEW")]
+        new: Option<Which>,
+        /// When to use colours; by itself, on a terminal, unless `NO_COLOR` is set
+        #[arg(long, value_name = "WHEN", default_value = "auto")]
+        color: Color,
+    },
+    /// Show what the templates make of what the plane last said, without installing it
+    Render {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Only show; the agent renders by itself, and this command does nothing else
+        #[arg(long)]
+        dry_run: bool,
+        /// Write the files below this folder, which is empty or not there yet
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+        /// Render this template alone
+        #[arg(long, value_name = "NAME")]
+        template: Option<String>,
+    },
     /// Run hooks for the agent; systemd starts this, as root, when the agent asks for it
     Apply {
         /// Which configuration to use
@@ -109,6 +150,37 @@ pub struct ConfigFile {
     /// The configuration file
     #[arg(long = "config", value_name = "FILE", default_value = DEFAULT_PATH)]
     pub path: PathBuf,
+}
+
+/// One of the generations that lie on this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The one that readers see.
+    Current,
+    /// The one with this number.
+    Number(GenerationNumber),
+}
+
+impl FromStr for Which {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "current" {
+            return Ok(Self::Current);
+        }
+        text.parse().map(|number| Self::Number(GenerationNumber(number))).map_err(|_| "not a number, and not `current`")
+    }
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
 fn duration(text: &str) -> Result<Duration, humantime::DurationError> {

@@ -153,7 +153,18 @@ fn every_exit_status_is_on_the_page_of_the_command() {
     use runtime_agent::command::exit;
     let page = page("runtime-agent.8");
     let list = format!("\n{}", section(&page, ".SH EXIT STATUS").unwrap());
-    let statuses = [exit::FAILED, exit::UNPAIRED, exit::DEGRADED, exit::ACTION_NEEDED, exit::NOT_RUNNING, exit::CONFIG];
+    let statuses = [
+        exit::FAILED,
+        exit::DIFFERENT,
+        exit::TROUBLE,
+        exit::UNPAIRED,
+        exit::DEGRADED,
+        exit::ACTION_NEEDED,
+        exit::NOT_RUNNING,
+        exit::NOTHING,
+        exit::TEMPLATE,
+        exit::CONFIG,
+    ];
     for status in statuses {
         said_of(&entries(&list), &status.to_string());
     }

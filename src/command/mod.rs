@@ -2,8 +2,11 @@
 
 mod apply;
 mod check;
+mod diff;
+mod generations;
 mod identity;
 mod pair;
+mod render;
 mod run;
 mod status;
 mod unpair;
@@ -26,6 +29,10 @@ use crate::snapshot::brake::Consent;
 pub mod exit {
     /// It failed.
     pub const FAILED: u8 = 1;
+    /// From `diff`: the generations differ.
+    pub const DIFFERENT: u8 = 1;
+    /// From `diff`: they cannot be compared; from `render`: `--dry-run` is missing.
+    pub const TROUBLE: u8 = 2;
     /// The host is not paired: it waits for a token, or is being paired.
     pub const UNPAIRED: u8 = 3;
     /// Something is wrong, and the agent goes on by itself.
@@ -34,6 +41,10 @@ pub mod exit {
     pub const ACTION_NEEDED: u8 = 5;
     /// The agent does not run.
     pub const NOT_RUNNING: u8 = 6;
+    /// There is nothing to show: no generation was published, or nothing is kept of what the plane said.
+    pub const NOTHING: u8 = 7;
+    /// From `render`: a template cannot be used or rendered.
+    pub const TEMPLATE: u8 = 8;
     /// The configuration is not valid: `EX_CONFIG` of sysexits.h, which systemd shows by that name.
     pub const CONFIG: u8 = 78;
 }
@@ -44,6 +55,12 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Run(config) => with_settings(&config.path, |settings| run::execute(settings, &config.path)),
         Command::Apply { config, stdio } => with_settings(&config.path, |settings| apply::execute(&settings, stdio)),
         Command::Check { file } => check::execute(&file),
+        Command::Render { dry_run: false, .. } => render::refuse(),
+        Command::Render { config, dry_run: true, to, template } => {
+            with_settings(&config.path, |settings| render::execute(settings, to.as_deref(), template.as_deref()))
+        }
+        Command::Diff { config, old, new, color } => diff::execute(&paths(&config.path), old, new, color),
+        Command::Generations { config, json } => generations::execute(&paths(&config.path), json),
         Command::Status { config, json } => status::execute(&paths(&config.path), json),
         Command::Identity { config, json } => identity::execute(&paths(&config.path), json),
         Command::Pair { config, token_file, timeout } => pair::execute(&paths(&config.path), &token_file, timeout),
@@ -85,6 +102,12 @@ fn with_settings(path: &Path, command: impl FnOnce(Settings) -> ExitCode) -> Exi
             ExitCode::from(exit::CONFIG)
         }
     }
+}
+
+/// Reads with the rights of the agent's user what that user wrote: root would follow it anywhere. Where there is nothing
+/// yet, or this is not root, all stays as it is.
+fn look_as_the_owner(paths: &Paths) -> Result<(), String> {
+    if paths.state.exists() { unpair::become_the_owner(&paths.state) } else { Ok(()) }
 }
 
 /// Runs a future on a runtime of one thread, and leaves what still works in the background behind.

@@ -35,7 +35,7 @@ pub(super) fn execute(settings: &Settings, files: Files) -> ExitCode {
 }
 
 /// What root makes, the agent's user could not change later; and the network is no place for root.
-fn become_the_owner(state: &Path) -> Result<(), String> {
+pub(super) fn become_the_owner(state: &Path) -> Result<(), String> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(());
     }

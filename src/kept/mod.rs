@@ -8,4 +8,4 @@ mod plane;
 mod snapshot;
 
 pub use plane::{Known, PlaneFile};
-pub use snapshot::{Kept, NotKept, SnapshotFile};
+pub use snapshot::{Kept, NotKept, SnapshotFile, Unusable};

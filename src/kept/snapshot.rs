@@ -50,6 +50,23 @@ pub enum NotKept {
     Stale(DiskError),
 }
 
+/// Why there is nothing to look at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unusable {
+    /// It cannot be read.
+    #[error(transparent)]
+    Unread(#[from] DiskError),
+    /// It is not what was written, or a newer version of this program wrote it.
+    #[error("{path} cannot be used: {why}; the agent puts it aside at its next start, and fetches everything anew", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; nothing that is in it.
+        why: String,
+    },
+}
+
 /// Why a file is put aside.
 #[derive(Debug, thiserror::Error)]
 enum Damage {
@@ -124,6 +141,18 @@ impl SnapshotFile {
                 }
                 None
             }
+        }
+    }
+
+    /// Reads it for whoever only looks: none where there is no file, and one that is damaged stays where it is. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be read or used.
+    pub fn look(&self) -> Result<Option<Kept>, Unusable> {
+        let Some(bytes) = self.read()? else { return Ok(None) };
+        match parse(&bytes) {
+            Ok((kept, _)) => Ok(Some(kept)),
+            Err(damage) => Err(Unusable::Damaged { path: self.path.clone(), why: damage.to_string() }),
         }
     }
 

@@ -102,7 +102,8 @@ impl Current {
     }
 }
 
-fn manifest(folder: &Path, number: GenerationNumber) -> Result<Manifest, Damage> {
+/// The manifest of the generation in `folder`.
+pub(super) fn manifest(folder: &Path, number: GenerationNumber) -> Result<Manifest, Damage> {
     #[derive(Deserialize)]
     struct Versioned {
         version: u32,

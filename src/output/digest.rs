@@ -46,10 +46,22 @@ impl DigestKey {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(DiskError::new("read", path, error).into()),
         }
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        rand::fill(bytes.as_mut()).map_err(|_| DigestKeyError::NoRandomness)?;
+        let bytes = random()?;
         disk::write(path, 0o600, bytes.as_ref())?;
         Ok(Self::from_bytes(bytes.as_ref()))
+    }
+
+    /// Reads the key from `path`, and writes nothing: where there is none, what is given is not kept, and names that were
+    /// made with another are as foreign to it as to the one that the agent would make.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn load_or_imagine(path: &Path) -> Result<Self, DigestKeyError> {
+        match fs::read(path).map(Zeroizing::new) {
+            Ok(bytes) if bytes.len() == KEY_BYTES => Ok(Self::from_bytes(&bytes)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DiskError::new("read", path, error).into()),
+            Ok(_) | Err(_) => Ok(Self::from_bytes(random()?.as_ref())),
+        }
     }
 
     fn from_bytes(bytes: &[u8]) -> Self {
@@ -66,6 +78,12 @@ impl fmt::Debug for DigestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DigestKey([redacted])")
     }
+}
+
+fn random() -> Result<Zeroizing<[u8; KEY_BYTES]>, DigestKeyError> {
+    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+    rand::fill(bytes.as_mut()).map_err(|_| DigestKeyError::NoRandomness)?;
+    Ok(bytes)
 }
 
 /// A name in the making. Files are fed in the order of their paths; each length goes before what it measures, so that

@@ -104,10 +104,7 @@ impl Folder {
 
 /// The name of the content that lies in the folder `path`; none where something lies there that is never written.
 pub(super) fn name_on_disk(path: &Path, key: &DigestKey) -> Result<Option<ObjectName>, DiskError> {
-    let mut files = BTreeSet::new();
-    if !list(path, "", MAX_DEPTH, &mut files)? {
-        return Ok(None);
-    }
+    let Some(files) = paths_in(path)? else { return Ok(None) };
     let mut naming = key.start();
     let mut buffer = Zeroizing::new([0; 8192]);
     for name in files {
@@ -142,6 +139,13 @@ fn name_link(naming: &mut Naming, path: &str, target: &Path) {
     let target = target.as_os_str().as_bytes();
     naming.file(path, LINK, target.len() as u64);
     naming.content(target);
+}
+
+/// The paths of the files and links in the folder of an application; none where something lies there that is never
+/// written.
+pub(super) fn paths_in(path: &Path) -> Result<Option<BTreeSet<String>>, DiskError> {
+    let mut files = BTreeSet::new();
+    Ok(list(path, "", MAX_DEPTH, &mut files)?.then_some(files))
 }
 
 /// Collects the paths of the files and links below `folder`; false where there is anything else but folders, or a name

@@ -118,6 +118,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod view;
 
 pub use digest::{DigestKey, DigestKeyError};
 pub(crate) use environment::quoted;
@@ -126,3 +127,4 @@ pub use render::{Names, RepeatedPart};
 pub use rendering::{Rendering, RenderingError};
 pub use store::{Draft, OutputError, Published, Store};
 pub use texts::{IncomingText, Texts};
+pub use view::{FileKind, PublishedFile, View, ViewError};

@@ -59,9 +59,14 @@ impl Texts {
         Ok(IncomingText { file, folder: self.folder.clone(), sum: Sum(digest::Context::new(&digest::SHA256)) })
     }
 
+    /// Where a text lies.
+    pub(super) fn path(&self, name: Sha256) -> PathBuf {
+        self.folder.join(name.to_string())
+    }
+
     /// Whether there is this text.
     pub fn has(&self, name: Sha256) -> bool {
-        self.folder.join(name.to_string()).is_file()
+        self.path(name).is_file()
     }
 
     /// Whether there is none at all.

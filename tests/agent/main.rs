@@ -34,4 +34,5 @@ mod strangers;
 mod templates;
 mod tree;
 mod unpairing;
+mod views;
 mod waiting;

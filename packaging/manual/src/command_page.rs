@@ -106,6 +106,53 @@ fn more(subcommand: &str) -> Option<&'static str> {
         "sync" => "It prints which generation came of it, or why none did.\n",
         "renew" => "The command returns as soon as renewal has begun;\n.B runtime\\-agent status\nshows how it goes.\n",
         "check" => "A mistake is shown with its line, and with what is allowed there.\n",
+        "generations" => {
+            "A line tells the number, when it was published, how many applications it has, and\n\
+             how many files templates made for it.\n\
+             Readers see the one that is \\fBcurrent\\fR; \\fBapplied\\fR is the last one that all\n\
+             hooks worked for, which is known where the agent runs and this user may ask it.\n\
+             .PP\n\
+             As JSON, it is an object with\n.B version\n(1),\n.BR current ,\n.B applied\n(each a number or\n\
+             .BR null )\nand\n.BR generations ,\na list of objects with\n.BR generation ,\n.BR published_at ,\n\
+             .BR applications ,\n.B template_files\nand\n\
+             .BR damage :\nwhy it cannot be read, or\n.BR null .\n"
+        }
+        "diff" => {
+            "The files are the JSON files, credentials and texts of applications, and what\n\
+             templates made, under the name that it is installed as.\n\
+             The tables of contents are left out, for they repeat what is in the others.\n\
+             As of\n.BR diff (1),\nthe exit status is 0 where nothing differs, 1 where something does, and 2 where\n\
+             that cannot be said.\n\
+             .PP\n\
+             Secrets are not shown. Every value that the credentials of either generation hold\n\
+             (not user names, client ids and addresses, but for passwords in these) is hidden in\n\
+             all files: as it is, its lines and long words, as base64 alone or with what stands\n\
+             before and after it, and as JSON, YAML, TOML, shells, units, HTML and addresses write\n\
+             it.\n.B [secret]\nstands for one that is the same on both sides, and\n.B [secret changed]\n\
+             for one that is not. What a template makes of a secret in another way is not known.\n\
+             .PP\n\
+             A secret of fewer than 4 bytes is hidden in the files of credentials only, and a file\n\
+             of a template that holds it as a word is named and not shown.\n\
+             The words\n.BR true ,\n.B false\nand\n.B null\nare hidden in files of credentials only.\n\
+             .PP\n\
+             Where this user may not read all the credentials, or one of their files is damaged,\n\
+             files that may hold credentials are only named. So are files of more than 16 MiB.\n\
+             Run as root, it reads with the rights of the agent's user.\n"
+        }
+        "render" => {
+            "It needs neither the agent nor the plane, and changes nothing: what the plane last\n\
+             said is read from this host, by root or the agent's user.\n\
+             Each file is shown with what would become of it in the current generation\n\
+             (\\fBnew\\fR, \\fBchanged\\fR, \\fBsame\\fR or \\fBgone\\fR), its template, what it is made for, its\n\
+             size and its mode, and without its content.\n\
+             .PP\n\
+             With\n.BR \\-\\-to ,\nthe files are written, credentials and all, below a folder that is for nobody\n\
+             else: a file for\n.I /etc/nginx/x\nas\n.IR DIR/etc/nginx/x ,\nand one inside the generation below\n\
+             .IR DIR/generation .\nOf the mode that a template has, the bits for the owner remain. Nothing is written\n\
+             where any template cannot be rendered.\n\
+             .PP\n\
+             With\n.BR \\-\\-template ,\nit is not seen whether a file is in the way of one of another template.\n"
+        }
         "apply" => "This is not for people: without the socket from systemd, or pipes, it does\nnothing.\n",
         _ => return None,
     })

@@ -31,7 +31,7 @@ pub const FILTERS: [&str; 11] = [
     "url",
 ];
 
-pub(super) fn add_to(environment: &mut Environment<'static>) {
+pub(crate) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("basic_auth", http::basic_auth);
     environment.add_filter("default", default);
     environment.add_filter("d", default);
