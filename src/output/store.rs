@@ -424,7 +424,7 @@ impl Store {
         for number in self.layout.generations()? {
             match outputs_of_generation(&self.layout.generation(number)) {
                 Ok(outputs) => {
-                    used.extend(outputs.into_iter().flat_map(|outputs| outputs.outputs).map(|entry| entry.blob))
+                    used.extend(outputs.into_iter().flat_map(|outputs| outputs.outputs).map(|entry| entry.blob));
                 }
                 // What cannot be read may lead to any of them.
                 Err(_) => return Ok(()),

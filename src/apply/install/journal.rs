@@ -178,7 +178,8 @@ pub(super) fn backup(name: &str) -> String {
 }
 
 fn cut(name: &str, most: usize) -> &str {
-    &name[..name.floor_char_boundary(most)]
+    let end = (0..=most.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or_default();
+    &name[..end]
 }
 
 #[cfg(test)]

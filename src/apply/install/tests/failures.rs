@@ -204,7 +204,7 @@ async fn what_is_planted_below_the_state_directory_is_refused_and_installs_nothi
         ("other content", Refusal::GenerationUnreadable, |_, blob| fs::write(blob, "longer than it was").unwrap()),
         ("no list", Refusal::GenerationUnreadable, |site, _| site.publish_list("canary")),
         ("another version", Refusal::GenerationUnreadable, |site, _| {
-            site.publish_list(r#"{"version":2,"x":"canary"}"#)
+            site.publish_list(r#"{"version":2,"x":"canary"}"#);
         }),
     ];
     for (what, reason, plant) in plants {
