@@ -19,7 +19,7 @@ use self::burst::Burst;
 use super::board::Board;
 use super::pulse::Pulse;
 use super::status::{ApplyStatus, Area, Severity};
-use crate::apply::{self, Attempt, Notice, Outcome, Refusal, Report, Request, Route};
+use crate::apply::{self, Attempt, Event, Notice, Outcome, Refusal, Report, Request, Route};
 use crate::backoff::Backoff;
 use crate::clock::{Due, SharedClock};
 use crate::config::{ApplyMode, Settings};
@@ -214,8 +214,12 @@ impl Surroundings {
     }
 
     fn tell(&self, request: Request, report: Report) -> Served {
-        let event = request.event();
         let Report { hooks, skipped, install, outcome } = report;
+        // Where files were refused, hooks are told of that, and of nothing else.
+        let event = match &outcome {
+            Outcome::Refused { reason: Refusal::InstallRefused, .. } => Event::ApplyFailed,
+            Outcome::Done | Outcome::Failed { .. } | Outcome::Refused { .. } => request.event(),
+        };
         for hook in &hooks {
             let generation = request.generation().map(tracing::field::display);
             if hook.outcome.is_success() {

@@ -64,7 +64,7 @@ async fn refused(agent: &Agent<'_>) -> String {
 #[tokio::test]
 async fn files_come_change_and_go_with_the_applications() {
     let scene = Scene::new().await;
-    let told = scene.host.path("told");
+    let told = scene.host.path("followed");
     let follow = program(&scene, "follow", &format!("cat >/dev/null; echo told >>{}", told.display()));
     configure(&scene, rule(&scene, &format!("on_change = [\"{follow}\"]")));
     let agent = scene.paired().await;

@@ -95,7 +95,7 @@ fn files_for_a_service_are_installed_and_taken_back() {
 
     // What the service's own check refuses is taken back, and told with its words.
     rename_all(&world.plane, "broken");
-    sync_until(&host, "the refusal", SERVICE, "demo: a broken line");
+    sync_until(&host, "the refusal", SERVICE, "`/usr/local/bin/demo-check`, failed with exit code 1");
     assert!(host.run(&["runtime-agent", "status"]).fails_with(5).stdout.contains("demo: a broken line"));
     assert_eq!(files(&host), listing, "exactly as before");
     assert_eq!(host.sh("cat /run/demo-reloads").ok(), "reload", "and the service was not troubled");
