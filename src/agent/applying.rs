@@ -49,8 +49,25 @@ pub struct Surroundings {
     pub published: watch::Receiver<Option<GenerationNumber>>,
     /// The generation that was last applied with success.
     pub applied: watch::Sender<Option<GenerationNumber>>,
-    /// How often a person has asked that what is published be applied, whatever became of it before.
-    pub asked: watch::Receiver<u64>,
+    /// That a person has asked that what is published be applied, whatever became of it before.
+    pub asked: watch::Receiver<PersonAsked>,
+}
+
+/// That a person has asked, once more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PersonAsked {
+    /// How often by now.
+    pub times: u64,
+    /// Which generation was current then. One that became current only by the asking is tried in any case, and need not
+    /// be tried twice.
+    pub current: Option<GenerationNumber>,
+}
+
+impl PersonAsked {
+    /// Notes that a person asked while this generation was current.
+    pub fn note(asked: &watch::Sender<Self>, current: Option<GenerationNumber>) {
+        asked.send_modify(|asked| *asked = Self { times: asked.times + 1, current });
+    }
 }
 
 /// A wait before the next try, after so many failures in a row.
@@ -137,7 +154,10 @@ pub async fn run(mut around: Surroundings) {
             Ok(()) = around.asked.changed() => {
                 // Who asks does not wait; where all is applied there is nothing to be done again.
                 if *around.applied.borrow() != seen {
-                    (generation_wait, standing, attempt, burst) = (None, Standing::Fresh, Attempt::Again, None);
+                    (generation_wait, burst) = (None, None);
+                    if around.asked.borrow().current == seen {
+                        (standing, attempt) = (Standing::Fresh, Attempt::Again);
+                    }
                 }
             }
             changed = around.settings.changed() => {

@@ -13,6 +13,7 @@ mod trust;
 #[cfg(test)]
 mod world;
 
+pub use applying::PersonAsked;
 pub use configuration::{Shelf, SyncOrder, Version, VersionOrder};
 pub use run::{RunError, harden, run};
 pub use trust::{Files, Order as TrustOrder, give_up};

@@ -107,7 +107,7 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
     let (notice_sender, notices) = mpsc::unbounded_channel();
     let (arrival_sender, arrivals) = mpsc::channel(1);
     let (sync_sender, sync_orders) = mpsc::channel(8);
-    let (asked_sender, asked) = watch::channel(0);
+    let (asked_sender, asked) = watch::channel(applying::PersonAsked::default());
     let (trust_sender, trust_orders) = mpsc::channel(8);
     let (version_sender, versions) = mpsc::channel(1);
     let pulses = [("identity", Pulse::new()), ("configuration", Pulse::new()), ("apply", Pulse::new())];
@@ -179,7 +179,8 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
                     // Nobody waits for the answer; it is in the journal.
                     let (answer, _) = tokio::sync::oneshot::channel();
                     let _ = sync_sender.try_send(SyncOrder { consent: Consent::NotGiven, answer });
-                    asked_sender.send_modify(|times| *times += 1);
+                    let current = board.read(|status| status.output.as_ref().map(|output| output.generation));
+                    applying::PersonAsked::note(&asked_sender, current);
                 }
             }
         }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Answer, SetVersion, Sync, Unpair};
 use crate::agent::status::Status;
-use crate::agent::{SyncOrder, TrustOrder, VersionOrder};
+use crate::agent::{PersonAsked, SyncOrder, TrustOrder, VersionOrder};
 
 /// How long a reader that waits for a change is kept waiting before it gets the same again.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -31,8 +31,8 @@ pub struct Handles {
     pub trust: mpsc::Sender<TrustOrder>,
     /// Orders to go back to an older generation, and on again.
     pub versions: mpsc::Sender<VersionOrder>,
-    /// How often a person has asked that what is published be applied, whatever became of it before.
-    pub asked: watch::Sender<u64>,
+    /// Where it is told that a person asked that what is published be applied, whatever became of it before.
+    pub asked: watch::Sender<PersonAsked>,
 }
 
 /// Makes the socket. The caller holds the state lock, so a socket that lies there is a dead one.
@@ -80,9 +80,10 @@ async fn status(State(mut handles): State<Handles>, Query(After { after }): Quer
 
 async fn sync(State(handles): State<Handles>, Json(Sync { consent }): Json<Sync>) -> (StatusCode, Json<Answer>) {
     let (sender, receiver) = oneshot::channel();
+    let current = handles.status.borrow().output.as_ref().map(|output| output.generation);
     let answered = answer(handles.sync.send(SyncOrder { consent, answer: sender }).await.is_ok(), receiver).await;
     // After that, what the plane says now is what is current.
-    handles.asked.send_modify(|times| *times += 1);
+    PersonAsked::note(&handles.asked, current);
     answered
 }
 

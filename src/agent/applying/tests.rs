@@ -30,7 +30,7 @@ struct Scene {
     answers: Rc<RefCell<VecDeque<&'static str>>>,
     published: watch::Sender<Option<GenerationNumber>>,
     applied: watch::Receiver<Option<GenerationNumber>>,
-    by_a_person: watch::Sender<u64>,
+    by_a_person: watch::Sender<PersonAsked>,
     settings: watch::Sender<Rc<Settings>>,
 }
 
@@ -52,7 +52,7 @@ async fn scene(rules: &str, play: impl AsyncFnOnce(&Scene)) {
     let (settings, settings_receiver) = watch::channel(Rc::new(settings));
     let (published, published_receiver) = watch::channel(None);
     let (applied_sender, applied) = watch::channel(None);
-    let (by_a_person, asked_receiver) = watch::channel(0);
+    let (by_a_person, asked_receiver) = watch::channel(PersonAsked::default());
     let (_notices, notices) = mpsc::unbounded_channel();
     let queue = run(Surroundings {
         clock,
@@ -99,8 +99,8 @@ impl Scene {
     }
 
     fn person_asks(&self) {
-        let asks = self.by_a_person.clone();
-        self.after(1, move || asks.send_modify(|times| *times += 1));
+        let (asks, published) = (self.by_a_person.clone(), self.published.clone());
+        self.after(1, move || PersonAsked::note(&asks, *published.borrow()));
     }
 
     fn asked(&self) -> Vec<(i64, String)> {
