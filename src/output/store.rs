@@ -1,5 +1,8 @@
 //! Generations: made beside, put in place by one rename, and removed when they are old.
 
+mod collection;
+mod versions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -8,7 +11,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::blobs::Blobs;
-use super::current::{Current, outputs_of_generation, texts_of_generation};
+use super::current::Current;
 use super::digest::DigestKey;
 use super::folder::{FOLDER, PUBLIC, json, name_on_disk};
 use super::layout::{Layout, application, applications, link_to};
@@ -229,54 +232,6 @@ impl Store {
         Ok(published)
     }
 
-    /// The generation that was rolled back to, as long as that holds.
-    pub fn rolled_back_to(&self) -> Option<GenerationNumber> {
-        self.pinned
-    }
-
-    /// Makes an older generation current, by default the one before, and lets it be that until [`Store::resume`]. Blocks.
-    ///
-    /// # Errors
-    /// When there is no such generation, or it is damaged, or the file system refuses.
-    pub fn roll_back(&mut self, to: Option<GenerationNumber>) -> Result<Published, OutputError> {
-        let known = self.layout.generations()?;
-        let current = self.current.as_ref().map(|current| current.generation);
-        let before = || current.and_then(|current| known.range(..current).next_back().copied());
-        let list = || known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let none = |what: String| OutputError::NoSuchGeneration(format!("{what}; those that are kept are: {}", list()));
-        let number = match to {
-            Some(number) if !known.contains(&number) => return Err(none(format!("there is no generation {number}"))),
-            Some(number) => number,
-            None => before().ok_or_else(|| none("there is no generation before the current one".into()))?,
-        };
-        let (manifest, names) = match Current::of(&self.layout, &self.key, number) {
-            Current::Whole(manifest, names) => (manifest, names),
-            Current::Damaged { damage, .. } => {
-                return Err(OutputError::NoSuchGeneration(format!("the generation {number} is damaged: {damage}")));
-            }
-            Current::Nothing => return Err(none(format!("there is no generation {number}"))),
-        };
-        // Whoever is killed after this goes on with it at the next start.
-        self.layout.set_pinned(Some(number))?;
-        self.pinned = Some(number);
-        disk::swap_link(&self.layout.current(), Path::new(&number.folder()))?;
-        if current == Some(number) {
-            return Ok(Published::RolledBack(number));
-        }
-        let changes = Changes::between(self.current.as_ref(), &manifest);
-        (self.current, self.names) = (Some(manifest), names);
-        Ok(Published::New { generation: number, changes })
-    }
-
-    /// Lets the next snapshot be published again. Whether anything had kept it from that.
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub fn resume(&mut self) -> Result<bool, DiskError> {
-        self.layout.set_pinned(None)?;
-        Ok(self.pinned.take().is_some())
-    }
-
     /// The manifest's lines. Each application is rendered and forgotten again, so that no more than one is in memory.
     fn entries(&self, snapshot: &Snapshot, names: &Names) -> BTreeMap<ApplicationId, Entry> {
         named(snapshot.applications(), names)
@@ -403,50 +358,6 @@ impl Store {
         }
         self.highest = self.highest.max(seen).max(number).max(self.layout.noted()?);
         Ok(())
-    }
-
-    /// Removes old generations and objects; what cannot be removed now is tried again next time.
-    fn collect(&self) {
-        if let Some(current) = &self.current {
-            warn_if_failed(self.layout.remove_older(current.generation, self.keep));
-        }
-        warn_if_failed(self.layout.remove_unreferenced());
-        warn_if_failed(self.collect_texts());
-        warn_if_failed(self.collect_blobs());
-    }
-
-    fn collect_blobs(&self) -> Result<(), DiskError> {
-        let blobs = self.blobs();
-        if blobs.is_empty()? {
-            return Ok(());
-        }
-        let mut used = BTreeSet::new();
-        for number in self.layout.generations()? {
-            match outputs_of_generation(&self.layout.generation(number)) {
-                Ok(outputs) => {
-                    used.extend(outputs.into_iter().flat_map(|outputs| outputs.outputs).map(|entry| entry.blob));
-                }
-                // What cannot be read may lead to any of them.
-                Err(_) => return Ok(()),
-            }
-        }
-        blobs.remove_unused(&used)
-    }
-
-    fn collect_texts(&self) -> Result<(), DiskError> {
-        let texts = self.texts();
-        if texts.is_empty()? {
-            return Ok(());
-        }
-        let mut used = BTreeSet::new();
-        for number in self.layout.generations()? {
-            match texts_of_generation(&self.layout.generation(number)) {
-                Some(of) => used.extend(of),
-                // What cannot be read may lead to any of them.
-                None => return Ok(()),
-            }
-        }
-        texts.remove_unused(&used)
     }
 }
 
