@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use plane::model::{Application, Auth, Bundle, Credential};
+use aws_lc_rs::digest;
+use plane::model::{Application, Auth, Bundle, Credential, Version};
 use plane::{
-    Endpoint, Fault, Generate, KeyAlgorithm, ListChange, Options, Plane, RetryAfter, ServerCertificate, TokenForm,
+    Dialect, Endpoint, Fault, Generate, KeyAlgorithm, ListChange, Options, Plane, RetryAfter, ServerCertificate,
+    TokenForm,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -19,14 +21,15 @@ use crate::agent::pulse::Pulse;
 use crate::agent::standing::Standing;
 use crate::agent::status::Status;
 use crate::agent::world::World;
-use crate::clock::Clock;
-use crate::config::{ByteSize, Seconds, Settings};
+use crate::clock::{self, Clock};
+use crate::config::{ByteSize, Seconds, Settings, Specifications};
 use crate::connector;
-use crate::director::FetchOptions;
+use crate::director::{Documents, FetchOptions};
 use crate::identity::{Identity, IdentityStore, Issued, PrivateKey, Record, encode_csr};
 use crate::kept::{PlaneFile, SnapshotFile};
 use crate::output::manifest::{Manifest, ObjectName};
 use crate::output::{DigestKey, Store};
+use crate::snapshot::{Reading, Sha256, TextKind, TextPlace};
 use crate::token::parse;
 use crate::transport::Protocol;
 
@@ -73,7 +76,7 @@ fn application(name: String, dice: &mut fastrand::Rng) -> Application {
 fn mishap(dice: &mut fastrand::Rng) -> Fault {
     let list = "applicationsForRuntime";
     let fault = Fault::on(Endpoint::Director).times(dice.u32(1..4));
-    match dice.u32(0..20) {
+    match dice.u32(0..27) {
         0 => fault.status(500, "broken"),
         1 => fault.status(502, "bad gateway"),
         2 => fault.status(413, "too large"),
@@ -93,10 +96,15 @@ fn mishap(dice: &mut fastrand::Rng) -> Fault {
         16 => fault.operation(list).failure(10, "internal"),
         17 => fault.operation(list).null_field("bundles"),
         18 => fault.operation(list).total_count(dice.i64(-3..4)),
-        _ if dice.bool() => {
-            fault.operation(list).between_pages(if dice.bool() { ListChange::Insert } else { ListChange::Delete })
-        }
-        _ => fault.server_certificate(ServerCertificate::Expired),
+        19 => fault.server_certificate(ServerCertificate::Expired),
+        20 => fault.gzip_nothing(2 << 20),
+        21 => fault.content_encoding("br"),
+        // These pass in real time.
+        22 => fault.delay(Duration::from_millis(20)),
+        23 => fault.drip(4096, Duration::from_millis(1)),
+        24 => fault.operation(list).failure(dice.choice([20, 22, 23, 24, 25, 26, 27, 32]).unwrap(), "not now"),
+        25 => fault.operation(list).absent_field("pageInfo"),
+        _ => fault.operation(list).between_pages(if dice.bool() { ListChange::Insert } else { ListChange::Delete }),
     }
 }
 
@@ -105,13 +113,60 @@ async fn truth(plane: &Plane, settings: &Settings, identity: &Identity) -> BTree
     let director = link::director(settings, identity, Protocol::Negotiated).unwrap();
     let runtime = identity.record.runtime.clone().unwrap();
     plane.clear_faults();
-    let fetched = director.fetch(&runtime, &FetchOptions::default()).await.unwrap();
+    let documents = match settings.sync.specifications {
+        Specifications::Read => Documents::Listed,
+        Specifications::LeftOut => Documents::LeftOut,
+    };
+    let mut snapshot =
+        director.fetch(&runtime, &FetchOptions { documents, ..FetchOptions::default() }).await.unwrap().snapshot;
+    if settings.sync.specifications == Specifications::Read {
+        for slot in snapshot.texts() {
+            let text = text_of(plane, &slot.place).map(|text| sum(&text));
+            *slot.reading = Some(Reading { of: slot.fingerprint, text, read_at: plane.clock().now() });
+        }
+    }
     let folder = tempfile::tempdir().unwrap();
     // The same key, so that the same contents have the same names.
     let key = DigestKey::load_or_create(&settings.paths.state.join("digest.key")).unwrap();
     let mut store = Store::open(folder.path(), key, std::num::NonZeroUsize::MIN).unwrap();
-    store.publish(&fetched.snapshot.into(), plane.clock().now()).unwrap();
+    store.publish(&snapshot.into(), plane.clock().now()).unwrap();
     contents(store.current().unwrap())
+}
+
+/// The text that the plane has there.
+fn text_of(plane: &Plane, place: &TextPlace) -> Option<String> {
+    plane.inspect(|state| {
+        let application = &state.model.applications[place.application.as_str()];
+        let bundle = application.bundles.iter().find(|bundle| bundle.id == place.bundle.as_str()).unwrap();
+        let id = place.id.as_str();
+        match place.kind {
+            TextKind::Api => bundle.api_definitions.iter().find(|api| api.id == id)?.spec.as_ref()?.data.clone(),
+            TextKind::Event => {
+                bundle.event_definitions.iter().find(|event| event.id == id)?.spec.as_ref()?.data.clone()
+            }
+            TextKind::Document => bundle.documents.iter().find(|document| document.id == id)?.data.clone(),
+        }
+    })
+}
+
+fn sum(text: &str) -> Sha256 {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(text.as_bytes());
+    Sha256::of(context)
+}
+
+/// Gives an API another version, and the text of that.
+fn change_a_text(plane: &Plane, dice: &mut fastrand::Rng, step: u32) {
+    plane.edit(|model| {
+        let ids: Vec<_> = model.applications.keys().cloned().collect();
+        let Some(application) = dice.choice(&ids).and_then(|id| model.application_mut(id)) else { return };
+        for api in application.bundles.iter_mut().flat_map(|bundle| &mut bundle.api_definitions) {
+            api.version = Some(Version { value: format!("v{step}"), ..Version::default() });
+            if let Some(spec) = &mut api.spec {
+                spec.data = Some(format!("the text of v{step}"));
+            }
+        }
+    });
 }
 
 /// The name and the content of each application; folders tell of the past, too.
@@ -125,12 +180,14 @@ fn contents(manifest: &Manifest) -> BTreeMap<String, (String, ObjectName)> {
 
 #[tokio::test]
 async fn two_days_of_every_fault_remove_nothing_that_is_listed_and_end_in_the_truth() {
-    for seed in 1..=3 {
-        two_days(seed).await;
+    for (seed, specifications) in
+        [(1, Specifications::LeftOut), (2, Specifications::Read), (3, Specifications::LeftOut)]
+    {
+        two_days(seed, specifications).await;
     }
 }
 
-async fn two_days(seed: u64) {
+async fn two_days(seed: u64, specifications: Specifications) {
     const HOURS: u32 = 48;
     let mut dice = fastrand::Rng::with_seed(seed);
     fastrand::seed(seed);
@@ -142,7 +199,13 @@ async fn two_days(seed: u64) {
         ..Options::default()
     };
     let plane = Plane::start(options).await.unwrap();
-    plane.generate(Generate { applications: 12, ..Generate::default() });
+    plane.generate(Generate {
+        applications: 12,
+        events: 1,
+        documents: 1,
+        spec_bytes: Some(200),
+        ..Generate::default()
+    });
     let runtime = plane.register_runtime("host");
     let folder = tempfile::tempdir().unwrap();
     let mut settings = Settings::default();
@@ -150,6 +213,7 @@ async fn two_days(seed: u64) {
     settings.plane.max_answer = ByteSize::new(1 << 20);
     // These pass in real time.
     settings.plane.stall_timeout = Seconds::new(2);
+    settings.sync.specifications = specifications;
     settings.sync.page_size = crate::director::PageSize::new(5).unwrap();
     settings.paths.state = folder.path().join("state");
     std::fs::write(folder.path().join("ca.pem"), plane.server_ca_pem()).unwrap();
@@ -207,7 +271,7 @@ async fn two_days(seed: u64) {
             }
             seen = now;
             failures += u32::from(status.borrow_and_update().sync.failures > 0);
-            match dice.u32(0..6) {
+            match dice.u32(0..8) {
                 0 => drop(plane.put_application(application(format!("New {step}"), &mut dice))),
                 1 => {
                     let all: Vec<_> = truth.iter().collect();
@@ -216,16 +280,25 @@ async fn two_days(seed: u64) {
                     }
                 }
                 2 | 3 => plane.fault(mishap(&mut dice)),
+                4 => change_a_text(&plane, &mut dice, step),
+                5 => plane.set_dialect(if dice.bool() { Dialect::Bundle } else { Dialect::Package }),
                 _ => plane.clear_faults(),
             }
         }
         assert!(failures > 50, "the faults were felt: {failures}");
         let truth = truth(&plane, &settings, &identity).await;
-        // The longest pause between tries, and a poll that confirms what the last one doubted.
-        world.pass(Duration::from_secs(3600)).await;
+        // The longest pause between tries, a poll that confirms what the last one doubted, and the patience with texts.
+        world.pass(Duration::from_secs(2 * 3600)).await;
         assert_eq!(published().unwrap(), truth);
         let problems = status.borrow_and_update().problems.clone();
         assert!(problems.is_empty(), "{problems:?}");
+
+        // The lid is closed for a night.
+        let resumed = clock::after(world.plane.now(), Duration::from_secs(8 * 3600));
+        world.plane.set(resumed);
+        world.pass(Duration::from_secs(1)).await;
+        let polled = status.borrow_and_update().sync.last_success;
+        assert!(polled.is_some_and(|at| at >= resumed), "the plane is asked at once: {polled:?}");
     };
     tokio::select! {
         biased;
