@@ -33,9 +33,15 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// the socket, and starts the applier again for the next one. Returns on SIGTERM as well, after the hook that runs
 /// then was told to end.
 ///
+/// The settings are asked for at each connection: an applier that is still there for a while must not do what the
+/// configuration said when it was started. Where there are none, the message of that is the answer.
+///
 /// # Errors
 /// When there is no such socket, or it cannot be used.
-pub async fn serve_socket(settings: ApplierSettings, idle: Duration) -> Result<(), ApplyError> {
+pub async fn serve_socket(
+    settings: impl Fn() -> Result<ApplierSettings, String>,
+    idle: Duration,
+) -> Result<(), ApplyError> {
     let listener = ListenFd::from_env()
         .take_unix_listener(0)
         .map_err(|error| ApplyError::NoSocket(error.to_string()))?
@@ -43,7 +49,7 @@ pub async fn serve_socket(settings: ApplierSettings, idle: Duration) -> Result<(
     listener.set_nonblocking(true).map_err(ApplyError::io("use the socket that was passed"))?;
     let listener = UnixListener::from_std(listener).map_err(ApplyError::io("use the socket that was passed"))?;
     let stop = Stop::on_signals().map_err(ApplyError::io("wait for signals"))?;
-    serve_listener(&settings, &listener, idle, &stop).await
+    serve_listener(settings, &listener, idle, &stop).await
 }
 
 /// Serves one connection on standard input and output, which must be pipes, as the daemon passes them. Whoever can
@@ -91,7 +97,7 @@ where
 }
 
 async fn serve_listener(
-    settings: &ApplierSettings,
+    settings: impl Fn() -> Result<ApplierSettings, String>,
     listener: &UnixListener,
     idle: Duration,
     stop: &Stop,
@@ -105,14 +111,22 @@ async fn serve_listener(
             return Ok(());
         };
         let (mut stream, _) = accepted.map_err(ApplyError::io("take a connection"))?;
-        if let Err(refused) = admit(settings, &stream) {
+        let settings = match settings() {
+            Ok(settings) => settings,
+            Err(message) => {
+                tracing::error!("nothing is applied: {message}");
+                Answers { writer: Some(&mut stream) }.send(&Answer::Outcome(Outcome::failed(message))).await;
+                continue;
+            }
+        };
+        if let Err(refused) = admit(&settings, &stream) {
             tracing::warn!("a connection was refused: {refused}");
             let refused = Outcome::refused(Refusal::Forbidden, refused);
             Answers { writer: Some(&mut stream) }.send(&Answer::Outcome(refused)).await;
             continue;
         }
         let (reader, writer) = stream.split();
-        serve_stream(settings, reader, writer, stop).await;
+        serve_stream(&settings, reader, writer, stop).await;
     }
 }
 

@@ -1,18 +1,38 @@
 //! `runtime-agent apply`
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::{exit, on_runtime};
 use crate::apply::{ApplierSettings, serve_socket, serve_stdio};
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::journal;
 
 /// The program by which units are told.
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
 
-pub(super) fn execute(settings: &Settings, stdio: bool) -> ExitCode {
+pub(super) fn execute(settings: &Settings, path: &Path, stdio: bool) -> ExitCode {
     journal::init(&settings.log);
-    let applier = ApplierSettings {
+    let served = async {
+        if stdio {
+            serve_stdio(applier(settings)).await
+        } else {
+            let current = || config::load(path).map(|settings| applier(&settings)).map_err(|error| error.brief());
+            serve_socket(current, settings.apply.idle.get()).await
+        }
+    };
+    match on_runtime(served) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            tracing::error!("the applier cannot serve: {error}");
+            ExitCode::from(exit::FAILED)
+        }
+        Err(code) => code,
+    }
+}
+
+fn applier(settings: &Settings) -> ApplierSettings {
+    ApplierSettings {
         hooks: settings.paths.hooks.clone(),
         timeout: settings.hooks.timeout.get(),
         grace: settings.hooks.grace.get(),
@@ -22,16 +42,5 @@ pub(super) fn execute(settings: &Settings, stdio: bool) -> ExitCode {
         rules: settings.template.clone(),
         limits: settings.templates.clone(),
         systemctl: SYSTEMCTL.into(),
-    };
-    let served = async {
-        if stdio { serve_stdio(applier).await } else { serve_socket(applier, settings.apply.idle.get()).await }
-    };
-    match on_runtime(served) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => {
-            tracing::error!("the applier cannot serve: {error}");
-            ExitCode::from(exit::FAILED)
-        }
-        Err(code) => code,
     }
 }

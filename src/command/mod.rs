@@ -53,7 +53,9 @@ pub mod exit {
 pub fn execute(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Run(config) => with_settings(&config.path, |settings| run::execute(settings, &config.path)),
-        Command::Apply { config, stdio } => with_settings(&config.path, |settings| apply::execute(&settings, stdio)),
+        Command::Apply { config, stdio } => {
+            with_settings(&config.path, |settings| apply::execute(&settings, &config.path, stdio))
+        }
         Command::Check { file } => check::execute(&file),
         Command::Render { dry_run: false, .. } => render::refuse(),
         Command::Render { config, dry_run: true, to, template } => {

@@ -10,6 +10,7 @@ mod identity;
 mod journal;
 mod life;
 mod machine;
+mod nginx;
 mod packages;
 mod promises;
 mod rpm;

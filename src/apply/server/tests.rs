@@ -40,6 +40,15 @@ async fn refusal(host: &Host, bytes: &[u8]) -> serde_json::Value {
 
 /// Runs an applier on a socket, and `ask` beside it; the applier ends when that has ended.
 async fn beside<T>(host: &Host, ask: impl AsyncFnOnce(Route, watch::Sender<bool>) -> T) -> T {
+    beside_with(host, || Ok(host.settings.clone()), ask).await
+}
+
+/// The same, with settings that may be others at each request.
+async fn beside_with<T>(
+    host: &Host,
+    settings: impl Fn() -> Result<ApplierSettings, String>,
+    ask: impl AsyncFnOnce(Route, watch::Sender<bool>) -> T,
+) -> T {
     let path = host.path("socket");
     let listener = UnixListener::bind(&path).unwrap();
     let (tell, told) = watch::channel(false);
@@ -49,7 +58,7 @@ async fn beside<T>(host: &Host, ask: impl AsyncFnOnce(Route, watch::Sender<bool>
         tell.send_replace(true);
         asked
     };
-    let (served, asked) = tokio::join!(serve_listener(&host.settings, &listener, LONG, &stop), ask);
+    let (served, asked) = tokio::join!(serve_listener(settings, &listener, LONG, &stop), ask);
     served.unwrap();
     asked
 }
@@ -170,11 +179,34 @@ async fn being_told_to_stop_ends_the_running_hook_and_then_the_applier() {
 }
 
 #[tokio::test]
+async fn each_request_meets_the_configuration_of_its_time() {
+    let host = Host::new();
+    host.hook("old", "echo old >>$ROOT/ran");
+    let newer = host.path("newer");
+    std::fs::create_dir(&newer).unwrap();
+    let settings = std::cell::RefCell::new(Ok(host.settings.clone()));
+    beside_with(
+        &host,
+        || settings.borrow().clone(),
+        async |route, _| {
+            let ask = async || request(&route, &Request::Notice(Notice::Paired), LONG).await.unwrap();
+            assert_eq!(ask().await.hooks.len(), 1);
+            settings.replace(Ok(ApplierSettings { hooks: newer, ..host.settings.clone() }));
+            assert_eq!(ask().await.hooks, []);
+            settings.replace(Err("the configuration is not valid: line 7".to_owned()));
+            assert_eq!(ask().await.outcome, Outcome::failed("the configuration is not valid: line 7"));
+        },
+    )
+    .await;
+    assert_eq!(host.read("ran"), "old\n");
+}
+
+#[tokio::test]
 async fn an_applier_that_nobody_asks_ends() {
     let host = Host::new();
     let listener = UnixListener::bind(host.path("socket")).unwrap();
     let began = Instant::now();
-    serve_listener(&host.settings, &listener, Duration::from_millis(50), &Stop::never()).await.unwrap();
+    serve_listener(|| Ok(host.settings.clone()), &listener, Duration::from_millis(50), &Stop::never()).await.unwrap();
     assert!(began.elapsed() < LONG);
 }
 
