@@ -111,6 +111,7 @@ mod layout;
 pub mod manifest;
 pub mod names;
 pub mod outputs;
+mod pool;
 mod public;
 mod render;
 mod rendering;
