@@ -1,5 +1,6 @@
 //! The configuration loop: asks the Director, publishes what changed, reports back.
 
+mod blocking;
 mod failing;
 mod pages;
 mod publish;
@@ -166,7 +167,7 @@ impl ConfigurationLoop {
     pub fn new(around: Surroundings, shelf: Shelf, plane_file: Rc<RefCell<PlaneFile>>) -> Self {
         let this = Self {
             around,
-            shelf: None,
+            shelf: Some(shelf),
             plane_file,
             plane: None,
             dialect: None,
@@ -182,11 +183,7 @@ impl ConfigurationLoop {
             unread: None,
             report: Report::Done,
         };
-        let current = shelf.store.current().cloned();
-        let this = Self { shelf: Some(shelf), ..this };
-        if let Some(manifest) = current {
-            this.show(&manifest);
-        }
+        this.show_current();
         let answered_at = this.plane_file.borrow().known().map(|known| known.answered_at);
         this.around.board.update(|status| status.sync.last_success = answered_at);
         this

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::blocking::aside;
 use super::{ConfigurationLoop, LONGEST_POLL};
 use crate::agent::status::{Area, Severity};
 use crate::clock;
@@ -235,18 +236,15 @@ async fn read(
     let spool = texts.spool().map_err(on_disk)?;
     let answer = director.text(dialect, &wanted.place, spool).await.map_err(|error| failed(&error.into()))?;
     let texts = texts.clone();
-    let copied = tokio::task::spawn_blocking(move || {
+    aside(move || {
         let mut text = texts.begin().map_err(on_disk)?;
         match answer.write_to(&mut text).map_err(|error| failed(&error))? {
             Found::Text => text.keep().map(|name| Read::Text(Some(name))).map_err(on_disk),
             Found::NoText => Ok(Read::Text(None)),
             Found::Gone => Ok(Read::Gone),
         }
-    });
-    match copied.await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    })
+    .await
 }
 
 fn failed(error: &Unreadable) -> Failed {
