@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::pages::Pages;
+use self::publish::Occasion;
 use self::texts::{TextIndex, Unread};
 use super::board::Board;
 use super::link;
@@ -193,7 +194,7 @@ impl ConfigurationLoop {
     pub async fn run(mut self) {
         self.connect();
         self.read_templates().await;
-        self.restore().await;
+        self.restore(Occasion::Start).await;
         self.poll_now();
         loop {
             let clock = Rc::clone(&self.around.clock);
@@ -208,7 +209,7 @@ impl ConfigurationLoop {
                     if changed.is_ok() {
                         self.reconfigure();
                         self.read_templates().await;
-                        self.restore().await;
+                        self.restore(Occasion::Reload).await;
                     }
                 }
                 Some(order) = self.around.orders.recv() => {

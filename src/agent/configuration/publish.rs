@@ -16,6 +16,28 @@ use crate::output::manifest::{Changes, GenerationNumber, Manifest};
 use crate::output::{Published, Rendering};
 use crate::snapshot::Snapshot;
 
+/// When the files are compared with what is made of the plane's last word.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Occasion {
+    /// The process was started.
+    Start,
+    /// There are other settings, and with them perhaps other templates.
+    Reload,
+    /// They follow the plane again, after they were rolled back.
+    Resumption,
+}
+
+impl Occasion {
+    /// Why they were found to differ.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Start => "the files were missing, damaged, older, of another form or made by other templates",
+            Self::Reload => "the files were older or made by another configuration",
+            Self::Resumption => "the files were those of an older generation",
+        }
+    }
+}
+
 impl ConfigurationLoop {
     /// Publishes a snapshot.
     pub(super) async fn write(&mut self, snapshot: Arc<Snapshot>, failures: u32) -> Result<String, String> {
@@ -93,9 +115,9 @@ impl ConfigurationLoop {
         result
     }
 
-    /// Makes the files from what the plane last said, where they are not just that: after a loss of them, or where this
-    /// version of the program makes them otherwise. The plane is not asked.
-    pub(super) async fn restore(&mut self) {
+    /// Makes the files from what the plane last said, where they are not just that: after a loss of them, say, or where
+    /// this version of the program, or other templates, make them otherwise. The plane is not asked.
+    pub(super) async fn restore(&mut self, occasion: Occasion) {
         self.around.pulse.within(LONGEST_POLL);
         let runtime = self.around.identity.borrow().as_ref().and_then(|identity| identity.record.runtime.clone());
         let now = self.now();
@@ -114,9 +136,8 @@ impl ConfigurationLoop {
                 if let Published::New { generation, changes } = &restored.published {
                     tracing::info!(
                         %generation,
-                        "the files were missing, damaged or of another form: they are made anew from what the plane said \
-                         on {}",
-                        restored.read_at
+                        "{}: they are made anew from what the plane said on {}",
+                        occasion.reason(), restored.read_at
                     );
                     self.announce(*generation, changes, restored.applications);
                 }

@@ -1,5 +1,6 @@
 //! Back to an older generation, and on again, as a person wants it.
 
+use super::publish::Occasion;
 use super::{ConfigurationLoop, LONGEST_POLL, Version};
 use crate::output::{OutputError, Published};
 
@@ -54,7 +55,7 @@ impl ConfigurationLoop {
             Ok(true) => tracing::info!("the files follow the plane again"),
             Err(error) => return Err(format!("The files stay rolled back: {error}.")),
         }
-        self.restore().await;
+        self.restore(Occasion::Resumption).await;
         self.poll_now();
         let generation = self.around.board.read(|status| status.output.as_ref().map(|output| output.generation));
         Ok(match generation {
