@@ -115,9 +115,7 @@ impl ConfigurationLoop {
         match sync.specifications {
             Specifications::LeftOut => {
                 self.texts = TextIndex::default();
-                for slot in snapshot.texts() {
-                    *slot.reading = None;
-                }
+                snapshot.readings().for_each(|reading| *reading = None);
                 self.around.board.solved(Area::Specifications);
                 Arc::new(snapshot)
             }
