@@ -18,7 +18,7 @@ use crate::config::Specifications;
 use crate::director::{Director, Found, Unreadable};
 use crate::output::Texts;
 use crate::snapshot::{Reading, Sha256, Snapshot, TextPlace};
-use crate::transport::{Retry, Source};
+use crate::transport::Reach;
 
 /// For how long texts are read before those that came are published: half a minute.
 const SLICE: Duration = Duration::from_secs(30);
@@ -158,10 +158,10 @@ impl ConfigurationLoop {
                 }
                 // The next poll finds out what there is instead.
                 Ok(Read::Gone) => {}
-                Err(Failed { why, whole }) => {
+                Err(Failed { why, reach }) => {
                     self.texts.failed.insert(wanted.place, (now, why));
                     unread.failures += 1;
-                    stopped = whole || unread.failures >= MOST_FAILURES;
+                    stopped = reach == Reach::EveryRequest || unread.failures >= MOST_FAILURES;
                 }
             }
             if stopped || clock::until(begun, now) >= SLICE {
@@ -220,8 +220,7 @@ enum Read {
 
 struct Failed {
     why: String,
-    /// Whether the next one would fail as well.
-    whole: bool,
+    reach: Reach,
 }
 
 async fn read(
@@ -230,7 +229,7 @@ async fn read(
     texts: &Texts,
     wanted: &Wanted,
 ) -> Result<Read, Failed> {
-    let on_disk = |error: crate::disk::DiskError| Failed { why: error.to_string(), whole: true };
+    let on_disk = |error: crate::disk::DiskError| Failed { why: error.to_string(), reach: Reach::EveryRequest };
     let spool = texts.spool().map_err(on_disk)?;
     let answer = director.text(dialect, &wanted.place, spool).await.map_err(|error| failed(&error.into()))?;
     let texts = texts.clone();
@@ -246,16 +245,11 @@ async fn read(
 }
 
 fn failed(error: &Unreadable) -> Failed {
-    let whole = match error {
-        // The wire, an overloaded plane, or who we are: that is not about one text.
-        Unreadable::Answer(error) => {
-            let fault = &error.fault;
-            matches!(fault.source(), Source::Wire | Source::Identity)
-                || (matches!(fault.kind(), "status" | "rate_limited" | "spool") && fault.retry() != Retry::Never)
-        }
-        Unreadable::Disk(_) => true,
+    let reach = match error {
+        Unreadable::Answer(error) => error.fault.reach(),
+        Unreadable::Disk(_) => Reach::EveryRequest,
     };
-    Failed { why: error.to_string(), whole }
+    Failed { why: error.to_string(), reach }
 }
 
 #[cfg(test)]
