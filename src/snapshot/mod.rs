@@ -5,6 +5,8 @@
 
 pub mod brake;
 
+#[cfg(test)]
+pub(crate) mod example;
 mod naming;
 mod text;
 

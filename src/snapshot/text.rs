@@ -220,3 +220,48 @@ fn of_document(document: &Document) -> Sha256 {
     parts.text(id.as_str()).text(title).text(display_name).text(description).text(format).maybe(kind.as_deref());
     parts.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Application, Specification, example};
+    use super::*;
+
+    #[test]
+    fn every_text_has_a_reading_and_nothing_else_has() {
+        let specification = || Some(Specification { id: None, kind: "".into(), format: "".into(), reading: None });
+        let api = |id| example::api(id, "Orders", "https://example.com");
+        let event = |id: &str| EventDefinition {
+            id: id.parse().unwrap(),
+            name: "Shipped".into(),
+            description: None,
+            group: None,
+            version: None,
+            specification: None,
+        };
+        let document = |id: &str| Document {
+            id: id.parse().unwrap(),
+            title: "Handbook".into(),
+            display_name: "".into(),
+            description: "".into(),
+            format: "MARKDOWN".into(),
+            kind: None,
+            reading: None,
+        };
+        let bundle = |id| Bundle {
+            apis: vec![api("1"), ApiDefinition { specification: specification(), ..api("2") }],
+            events: vec![event("3"), EventDefinition { specification: specification(), ..event("4") }],
+            documents: vec![document("5")],
+            ..example::bundle(id, "Orders")
+        };
+        let shop = Application { bundles: vec![bundle("a"), bundle("b")], ..example::application("shop", "Shop") };
+        let mut snapshot = Snapshot::new("r".parse().unwrap(), vec![shop]).unwrap();
+        for slot in snapshot.texts() {
+            *slot.reading = Some(Reading { of: slot.fingerprint, text: None, read_at: Timestamp::UNIX_EPOCH });
+        }
+        assert_eq!(snapshot.readings().count(), 6);
+        for reading in snapshot.readings() {
+            assert!(reading.take().is_some());
+        }
+        assert!(snapshot.texts().all(|slot| slot.reading.is_none()));
+    }
+}

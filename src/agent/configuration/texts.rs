@@ -255,7 +255,7 @@ fn failed(error: &Unreadable) -> Failed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Application, Document};
+    use crate::snapshot::{Application, Bundle, Document, example};
 
     const AGAIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -273,34 +273,8 @@ mod tests {
             kind: None,
             reading: None,
         };
-        let bundle = crate::snapshot::Bundle {
-            id: "b".parse().unwrap(),
-            name: "b".into(),
-            description: None,
-            request_schema: None,
-            apis: Vec::new(),
-            events: Vec::new(),
-            documents: list.iter().map(document).collect(),
-            default_auth: None,
-            instance_auths: Vec::new(),
-        };
-        let application = Application {
-            id: "a".parse().unwrap(),
-            name: "a".into(),
-            provider: None,
-            description: None,
-            base_url: None,
-            system_number: None,
-            local_tenant_id: None,
-            health_check_url: None,
-            labels: BTreeMap::new(),
-            condition: None,
-            events_url: None,
-            system_status: None,
-            error: None,
-            deleted_at: None,
-            bundles: vec![bundle],
-        };
+        let bundle = Bundle { documents: list.iter().map(document).collect(), ..example::bundle("b", "b") };
+        let application = Application { bundles: vec![bundle], ..example::application("a", "a") };
         Snapshot::new("r".parse().unwrap(), vec![application]).unwrap()
     }
 
