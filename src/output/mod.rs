@@ -107,6 +107,7 @@ mod current;
 mod digest;
 mod environment;
 mod folder;
+mod given;
 mod layout;
 pub mod manifest;
 pub mod names;
