@@ -7,17 +7,19 @@
 // Tests say what they expect by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod strace;
+
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use runtime_agent::apply::{ApplierSettings, Outcome, Refusal, Stop, serve_stream};
 use runtime_agent::config::{Settings, TemplateLimits};
 use tempfile::TempDir;
+
+use crate::strace::{Child, log, scratch};
 
 /// Where the applier finds its host.
 const HOST: &str = "INSTALL_CRASH_HOST";
@@ -46,6 +48,8 @@ const CHANGING: [&str; 21] = [
     "fsetxattr",
     "ftruncate",
 ];
+
+const APPLIER: Child = Child { test: "applier", folder: HOST, calls: &CHANGING };
 
 /// How the applier ends when it was refused, because a command was killed.
 const REFUSED: i32 = 3;
@@ -77,7 +81,7 @@ fn a_kill_at_any_call_leaves_all_files_old_or_new_after_the_next_start_and_nothi
         for when in 1.. {
             let at = format!("killed at {call} {when}");
             let host = host_at_the_old();
-            let ended = under_strace(host.path(), &format!("inject=?{call}:signal=KILL:when={when}"));
+            let ended = APPLIER.injected(host.path(), &format!("inject=?{call}:signal=KILL:when={when}"));
             *if recovers(host.path(), &old, &new, &at) { &mut news } else { &mut olds } += 1;
             if ended.status.success() {
                 assert!(seen(host.path()) == new, "unhindered, it installs");
@@ -98,9 +102,9 @@ fn a_kill_at_any_call_of_taking_an_installation_back_is_taken_back_at_the_start_
             for when in 1.. {
                 let at = format!("{interrupt}, then killed at {call} {when}");
                 let host = host_at_the_old();
-                under_strace(host.path(), interrupt);
+                APPLIER.injected(host.path(), interrupt);
                 assert!(host.path().join("apply/transaction.json").exists(), "{at}: it was in the middle");
-                let ended = under_strace(host.path(), &format!("inject=?{call}:signal=KILL:when={when}"));
+                let ended = APPLIER.injected(host.path(), &format!("inject=?{call}:signal=KILL:when={when}"));
                 recovers(host.path(), &old, &new, &at);
                 if ended.status.success() {
                     break;
@@ -115,10 +119,9 @@ fn a_kill_at_any_call_of_taking_an_installation_back_is_taken_back_at_the_start_
 #[test]
 fn nothing_changes_before_the_journal_and_the_new_files_are_durable() {
     let host = host_at_the_old();
-    let log = host.path().join("calls");
-    let ended = strace(host.path(), &["-y", "-o", log.to_str().unwrap(), "-e", &trace()]);
+    let ended = APPLIER.traced(host.path());
     assert!(ended.status.success(), "{ended:?}");
-    let calls = fs::read_to_string(&log).unwrap();
+    let calls = fs::read_to_string(log(host.path())).unwrap();
     let position = |what: &str, from: usize| {
         let found = calls.lines().skip(from).position(|line| line.contains(what) && !line.contains(" = -1 "));
         from + found.unwrap_or_else(|| panic!("no {what} from {from} on:\n{calls}"))
@@ -154,32 +157,6 @@ fn recovers(host: &Path, old: &Seen, new: &Seen, at: &str) -> bool {
     now == *new
 }
 
-fn trace() -> String {
-    format!("trace=?{}", CHANGING.join(",?"))
-}
-
-fn under_strace(host: &Path, inject: &str) -> Output {
-    let log = host.join("calls");
-    strace(host, &["-o", log.to_str().unwrap(), "-e", &trace(), "-e", inject])
-}
-
-fn strace(host: &Path, options: &[&str]) -> Output {
-    let ended = Command::new("strace")
-        .args(["-f", "-qq"])
-        .args(options)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "applier", "--ignored", "--nocapture", "--test-threads=1"])
-        .env(HOST, host)
-        .output();
-    match ended {
-        Ok(ended) => ended,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            panic!("this test kills a process at each of its system calls with strace: install the package strace")
-        }
-        Err(error) => panic!("cannot start strace: {error}"),
-    }
-}
-
 /// Asks the applier of a host for a generation.
 fn ask(host: &Path, generation: u64, further: &str) -> Outcome {
     request(host, &format!(r#"{{"version":1,"event":"config-changed","generation":{generation}{further}}}"#))
@@ -201,11 +178,6 @@ fn request(host: &Path, line: &str) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let line = format!("{line}\n");
     runtime.block_on(serve_stream(&settings, line.as_bytes(), Vec::new(), &Stop::never()))
-}
-
-/// A folder in memory where the system has one: the calls are the same, and hundreds of runs wait for no disk.
-fn scratch() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// A host where generation 1 is installed and 2 is published: one file changes, one was changed by a person, one goes, one

@@ -6,13 +6,13 @@
 // Tests say what they expect by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod strace;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
+use std::process::Command;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -20,6 +20,8 @@ use runtime_agent::config;
 use runtime_agent::output::{DigestKey, Rendering, Store};
 use runtime_agent::snapshot::{Application, Auth, Bundle, Credential, Snapshot};
 use tempfile::TempDir;
+
+use crate::strace::{Child, log, scratch};
 
 /// Where the publisher finds its state directory.
 const STATE: &str = "OUTPUT_CRASH_STATE";
@@ -48,6 +50,8 @@ const CHANGING: [&str; 20] = [
     "ftruncate",
 ];
 
+const PUBLISHER: Child = Child { test: "publisher", folder: STATE, calls: &CHANGING };
+
 /// How the publisher ends when publication failed with a sentence.
 const REFUSED: i32 = 3;
 
@@ -73,7 +77,7 @@ fn a_kill_at_any_call_leaves_the_old_or_the_new_output() {
         // Each call is counted by itself; when one is not reached any more, nobody is killed.
         for when in 1.. {
             let state = copy(&template);
-            let ended = publish_under_strace(state.path(), &format!("inject=?{call}:signal=KILL:when={when}"));
+            let ended = PUBLISHER.injected(state.path(), &format!("inject=?{call}:signal=KILL:when={when}"));
             let now = seen(state.path());
             assert!(now == old || now == new, "killed at {call} {when}: readers see a mixture");
             goes_on(state.path(), &new, &format!("killed at {call} {when}"));
@@ -97,7 +101,7 @@ fn a_full_disk_at_any_call_is_a_sentence_and_leaves_the_old_output() {
         for when in 1.. {
             let at = format!("refused at {call} {when}");
             let state = copy(&template);
-            let ended = publish_under_strace(state.path(), &format!("inject=?{call}:error=ENOSPC:when={when}"));
+            let ended = PUBLISHER.injected(state.path(), &format!("inject=?{call}:error=ENOSPC:when={when}"));
             let now = seen(state.path());
             assert!(now == old || now == new, "{at}: readers see a mixture");
             // The loader and the test's own output make such calls too, and end otherwise.
@@ -109,7 +113,7 @@ fn a_full_disk_at_any_call_is_a_sentence_and_leaves_the_old_output() {
                 sentences.insert(sentence.replace(state.path().to_str().unwrap(), ""));
             }
             goes_on(state.path(), &new, &at);
-            if !fs::read_to_string(state.path().join("calls")).unwrap().contains("(INJECTED)") {
+            if !fs::read_to_string(log(state.path())).unwrap().contains("(INJECTED)") {
                 assert!(ended.status.success() && now == new, "unhindered, it publishes");
                 break;
             }
@@ -121,14 +125,13 @@ fn a_full_disk_at_any_call_is_a_sentence_and_leaves_the_old_output() {
 #[test]
 fn nothing_gets_its_name_before_it_is_durable() {
     let state = copy(&template());
-    let log = state.path().join("calls");
-    let ended = strace(state.path(), &["-y", "-o", log.to_str().unwrap(), "-e", &trace()]);
+    let ended = PUBLISHER.traced(state.path());
     assert!(ended.status.success());
     let root = state.path().join("config");
     let root = root.to_str().unwrap();
     let mut disk = Disk::default();
     let mut swapped = false;
-    for call in fs::read_to_string(&log).unwrap().lines() {
+    for call in fs::read_to_string(log(state.path())).unwrap().lines() {
         let Some((name, paths)) = parse(call, root) else { continue };
         match (name, paths.as_slice()) {
             ("openat", [path]) if call.contains("O_CREAT") => disk.made(path),
@@ -198,32 +201,6 @@ fn parse<'a>(call: &'a str, root: &str) -> Option<(&'a str, Vec<String>)> {
     Some((name, paths.collect()))
 }
 
-fn trace() -> String {
-    format!("trace=?{}", CHANGING.join(",?"))
-}
-
-fn publish_under_strace(state: &Path, inject: &str) -> Output {
-    let log = state.join("calls");
-    strace(state, &["-o", log.to_str().unwrap(), "-e", &trace(), "-e", inject])
-}
-
-fn strace(state: &Path, options: &[&str]) -> Output {
-    let ended = Command::new("strace")
-        .args(["-f", "-qq"])
-        .args(options)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "publisher", "--ignored", "--nocapture", "--test-threads=1"])
-        .env(STATE, state)
-        .output();
-    match ended {
-        Ok(ended) => ended,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            panic!("this test kills a process at each of its system calls with strace: install the package strace")
-        }
-        Err(error) => panic!("cannot start strace: {error}"),
-    }
-}
-
 fn open(state: &Path) -> Result<Store, String> {
     let key = DigestKey::load_or_create(&state.join("digest.key")).map_err(|error| error.to_string())?;
     let keep = NonZeroUsize::new(2).unwrap();
@@ -247,11 +224,6 @@ const TEMPLATES: &str = r#"
     content = "{% for application in applications %}{{ application.name }}\n{% endfor %}"
     mode = "0644"
 "#;
-
-/// A folder in memory where the system has one: the calls are the same, and hundreds of runs wait for no disk.
-fn scratch() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
-}
 
 /// A state directory with two generations, the most that are kept.
 fn template() -> TempDir {

@@ -50,19 +50,41 @@ impl Trusted {
     /// A folder that everybody can write is passed where its sticky bit keeps others from replacing what they do not
     /// own (`/tmp`).
     pub(super) fn resolve(self, path: &Path) -> Result<PathBuf, Untrusted> {
+        let Walk { real, stop } = self.walk(path)?;
+        match stop {
+            None => Ok(real),
+            // It is of a trusted owner, or that would be why.
+            Some(Stop { at, beyond, why: Untrusted::Writable { .. } }) if beyond.is_empty() => Ok(real.join(at)),
+            Some(Stop { why, .. }) => Err(why),
+        }
+    }
+
+    /// Follows `path` as [`Trusted::resolve`] does, as far as nobody else can lead the result elsewhere. Answers how far
+    /// that is, and what is left of the path: from the first thing on that somebody else can turn or fill, which is for
+    /// the kernel to walk without links.
+    pub(super) fn lead(self, path: &Path) -> Result<(PathBuf, PathBuf), Untrusted> {
+        let Walk { real, stop } = self.walk(path)?;
+        let left = stop.map(|stop| [stop.at].into_iter().chain(stop.beyond.into_iter().rev()).collect());
+        Ok((real, left.unwrap_or_default()))
+    }
+
+    /// Follows `path` up to the first thing on it that somebody else can turn, or fill.
+    fn walk(self, path: &Path) -> Result<Walk, Untrusted> {
         let path = std::path::absolute(path).map_err(|source| Untrusted::io(path, source))?;
         let mut ahead = steps(&path);
         let mut real = PathBuf::from("/");
         let mut links = 0;
-        self.check_passage(&real)?;
+        self.check_passage(&real, &look_at(&real)?)?;
         while let Some(step) = ahead.pop() {
             if step == ".." {
                 real.pop();
                 continue;
             }
             let next = real.join(&step);
-            let metadata = fs::symlink_metadata(&next).map_err(|source| Untrusted::io(&next, source))?;
-            self.check_owner(&next, &metadata)?;
+            let metadata = look_at(&next)?;
+            if let Err(why) = self.check_owner(&next, &metadata) {
+                return Ok(Walk { real, stop: Some(Stop { at: step, beyond: ahead, why }) });
+            }
             if metadata.is_symlink() {
                 links += 1;
                 if links > MOST_LINKS {
@@ -75,50 +97,12 @@ impl Trusted {
                 ahead.extend(steps(&target));
                 continue;
             }
-            if !ahead.is_empty() {
-                self.check_passage(&next)?;
+            if let Err(why) = self.check_passage(&next, &metadata) {
+                return Ok(Walk { real, stop: Some(Stop { at: step, beyond: ahead, why }) });
             }
             real = next;
         }
-        Ok(real)
-    }
-
-    /// Follows `path` as [`Trusted::resolve`] does, as far as nobody else can lead the result elsewhere. Answers how far
-    /// that is, and what is left of the path: from the first thing on that somebody else can turn or fill, which is for
-    /// the kernel to walk without links.
-    pub(super) fn lead(self, path: &Path) -> Result<(PathBuf, PathBuf), Untrusted> {
-        let path = std::path::absolute(path).map_err(|source| Untrusted::io(path, source))?;
-        let mut ahead = steps(&path);
-        let mut real = PathBuf::from("/");
-        let mut links = 0;
-        self.check_passage(&real)?;
-        while let Some(step) = ahead.pop() {
-            if step == ".." {
-                real.pop();
-                continue;
-            }
-            let next = real.join(&step);
-            let metadata = fs::symlink_metadata(&next).map_err(|source| Untrusted::io(&next, source))?;
-            let ours = self.check_owner(&next, &metadata).is_ok();
-            if ours && metadata.is_symlink() {
-                links += 1;
-                if links > MOST_LINKS {
-                    return Err(Untrusted::io(&path, nix::errno::Errno::ELOOP.into()));
-                }
-                let target = fs::read_link(&next).map_err(|source| Untrusted::io(&next, source))?;
-                if target.is_absolute() {
-                    real = PathBuf::from("/");
-                }
-                ahead.extend(steps(&target));
-                continue;
-            }
-            if !ours || self.check_passage(&next).is_err() {
-                ahead.push(step);
-                break;
-            }
-            real = next;
-        }
-        Ok((real, ahead.iter().rev().collect()))
+        Ok(Walk { real, stop: None })
     }
 
     /// Whether the thing belongs to a trusted user and nobody else can write it.
@@ -134,8 +118,7 @@ impl Trusted {
 
     /// Whether nobody else can put anything into the folder, or take anything out.
     pub(super) fn check_folder(self, folder: &Path) -> Result<(), Untrusted> {
-        let metadata = fs::symlink_metadata(folder).map_err(|source| Untrusted::io(folder, source))?;
-        self.check(folder, &metadata)
+        self.check(folder, &look_at(folder)?)
     }
 
     fn check_owner(self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
@@ -143,11 +126,30 @@ impl Trusted {
         if uid == 0 || uid == self.own { Ok(()) } else { Err(Untrusted::Owner { path: path.to_owned(), uid }) }
     }
 
-    fn check_passage(self, folder: &Path) -> Result<(), Untrusted> {
-        let metadata = fs::symlink_metadata(folder).map_err(|source| Untrusted::io(folder, source))?;
+    fn check_passage(self, folder: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
         let sticky = metadata.mode() & 0o1000 != 0;
-        if sticky { self.check_owner(folder, &metadata) } else { self.check(folder, &metadata) }
+        if sticky { self.check_owner(folder, metadata) } else { self.check(folder, metadata) }
     }
+}
+
+/// How far a path was followed.
+struct Walk {
+    /// Where that is: nobody else can turn any part of it, and none is a link.
+    real: PathBuf,
+    /// What it ends at; nothing, where the path was followed to its end.
+    stop: Option<Stop>,
+}
+
+/// The first thing on a path that is not to be passed.
+struct Stop {
+    at: OsString,
+    /// What comes after it on the path, the last part first.
+    beyond: Vec<OsString>,
+    why: Untrusted,
+}
+
+fn look_at(path: &Path) -> Result<Metadata, Untrusted> {
+    fs::symlink_metadata(path).map_err(|source| Untrusted::io(path, source))
 }
 
 /// The parts of a path, the last one first.
@@ -217,6 +219,23 @@ mod tests {
     }
 
     #[test]
+    fn what_others_can_write_may_be_at_the_end_of_a_path_and_not_on_the_way() {
+        let root = tempfile::tempdir().unwrap();
+        let path = fs::canonicalize(root.path()).unwrap();
+        let open = path.join("open");
+        fs::create_dir_all(open.join("in")).unwrap();
+        symlink("open", path.join("to-open")).unwrap();
+        mode(&open, 0o775);
+        let trusted = Trusted::of_this_process();
+        assert_eq!(trusted.resolve(&open).unwrap(), open);
+        assert_eq!(trusted.resolve(&path.join("to-open")).unwrap(), open);
+        for through in [open.join("in"), open.join(".."), path.join("to-open/in")] {
+            assert!(matches!(trusted.resolve(&through), Err(Untrusted::Writable { .. })), "{}", through.display());
+        }
+        assert_eq!(trusted.lead(&open).unwrap(), (path, "open".into()), "it is others who can fill it");
+    }
+
+    #[test]
     fn what_belongs_to_another_user_is_not_trusted() {
         let folder = tempfile::tempdir().unwrap();
         let path = fs::canonicalize(folder.path()).unwrap();
@@ -224,8 +243,16 @@ mod tests {
         let somebody_else = Trusted { own: own + 1 };
         if own == 0 {
             assert!(somebody_else.resolve(&path).is_ok(), "root is always trusted");
-        } else {
-            assert!(matches!(somebody_else.resolve(&path), Err(Untrusted::Owner { .. })));
+            // Only root may give a folder away.
+            std::os::unix::fs::chown(&path, Some(54_321), None).unwrap();
+        }
+        for mode_of_it in [0o755, 0o777, 0o1777] {
+            mode(&path, mode_of_it);
+            assert!(matches!(somebody_else.resolve(&path), Err(Untrusted::Owner { .. })), "{mode_of_it:o}");
+            assert!(matches!(somebody_else.resolve(&path.join("in")), Err(Untrusted::Owner { .. })), "{mode_of_it:o}");
+            let (real, left) = somebody_else.lead(&path.join("in")).unwrap();
+            assert_eq!(real.join(left), path.join("in"));
+            assert!(!real.starts_with(&path), "{mode_of_it:o}");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::wire::{self, Identified, Page, PageVariables};
 use super::{Dialect, Director, Documents, FetchError, FetchOptions, Fetched, PageSize, convert, dialect};
 use crate::ids::{ApplicationId, BundleId, RuntimeId};
 use crate::snapshot::{self, NAMING_LABEL, Naming, Snapshot};
-use crate::transport::{CallError, Fault, GraphqlError};
+use crate::transport::{CallError, Fault, GraphqlError, Operation};
 
 /// A list that comes in pages.
 #[derive(Debug, Clone, Copy)]
@@ -298,20 +298,23 @@ impl<'a> Reader<'a> {
                 let answer: wire::OfApplication<T> = graphql.call(queries.bundles, variables).await?;
                 Ok(answer.application.map(|application| application.bundles))
             }
-            List::Apis(application, bundle)
-            | List::Events(application, bundle)
-            | List::Documents(application, bundle) => {
-                let query = match list {
-                    List::Apis(..) => queries.apis,
-                    List::Events(..) => queries.events,
-                    List::Documents(..) | List::Applications | List::Bundles(_) => queries.documents,
-                };
-                let variables = PageVariables { application: Some(application), bundle: Some(bundle), ..page };
-                let answer: wire::OfBundle<T> = graphql.call(query, variables).await?;
-                let bundle = answer.application.and_then(|application| application.bundle);
-                Ok(bundle.map(|bundle| bundle.definitions))
-            }
+            List::Apis(application, bundle) => self.of_bundle(queries.apis, application, bundle, page).await,
+            List::Events(application, bundle) => self.of_bundle(queries.events, application, bundle, page).await,
+            List::Documents(application, bundle) => self.of_bundle(queries.documents, application, bundle, page).await,
         }
+    }
+
+    async fn of_bundle<T: DeserializeOwned>(
+        &self,
+        query: Operation<'static>,
+        application: &ApplicationId,
+        bundle: &BundleId,
+        page: PageVariables<'_>,
+    ) -> Result<Option<Page<T>>, CallError> {
+        let variables = PageVariables { application: Some(application), bundle: Some(bundle), ..page };
+        let answer: wire::OfBundle<T> = self.director.graphql.call(query, variables).await?;
+        let bundle = answer.application.and_then(|application| application.bundle);
+        Ok(bundle.map(|bundle| bundle.definitions))
     }
 
     /// Decides what a failed request means: ask the same again with a smaller page (`Ok`), or stop.

@@ -9,40 +9,46 @@ use std::path::{Path, PathBuf};
 
 use super::digest::DigestKey;
 use super::folder::FOLDER;
-use super::layout::names;
 use super::manifest::ObjectName;
+use super::pool::Pool;
 use crate::disk::{self, DiskError, Staged};
 
 /// The folder of the blobs.
 #[derive(Debug)]
 pub(super) struct Blobs {
-    folder: PathBuf,
+    pool: Pool<ObjectName>,
 }
 
 /// Blobs on their way.
 #[derive(Debug)]
 pub(super) struct IncomingBlobs {
     staged: Staged,
-    folder: PathBuf,
+    pool: Pool<ObjectName>,
     new: BTreeSet<ObjectName>,
 }
 
 impl Blobs {
     /// The blobs in the output folder `root`.
     pub(super) fn new(root: &Path) -> Self {
-        Self { folder: root.join("blobs") }
+        Self { pool: Pool::new(root.join("blobs")) }
+    }
+
+    /// All of them.
+    pub(super) fn pool(&self) -> &Pool<ObjectName> {
+        &self.pool
     }
 
     /// Where a blob lies.
     pub(super) fn path(&self, name: &ObjectName) -> PathBuf {
-        self.folder.join(name.as_str())
+        self.pool.path(name)
     }
 
     /// Begins to take new ones.
     pub(super) fn begin(&self) -> Result<IncomingBlobs, DiskError> {
-        disk::ensure_folder(&self.folder, FOLDER)?;
-        let staged = Staged::new_in(&self.folder, FOLDER)?;
-        Ok(IncomingBlobs { staged, folder: self.folder.clone(), new: BTreeSet::new() })
+        let folder = self.pool.folder();
+        disk::ensure_folder(folder, FOLDER)?;
+        let staged = Staged::new_in(folder, FOLDER)?;
+        Ok(IncomingBlobs { staged, pool: self.pool.clone(), new: BTreeSet::new() })
     }
 
     /// Whether a blob is there, and is what its name says.
@@ -57,41 +63,13 @@ impl Blobs {
         let content = zeroize::Zeroizing::new(fs::read(&path).map_err(|error| DiskError::new("read", &path, error))?);
         Ok(name_of(&content, mode, key) == *name)
     }
-
-    /// Removes what is not among `used`.
-    pub(super) fn remove_unused(&self, used: &BTreeSet<ObjectName>) -> Result<(), DiskError> {
-        let present = match names(&self.folder) {
-            Err(error) if error.is_absent() => return Ok(()),
-            other => other?,
-        };
-        for name in present {
-            // What was never written here is not ours to remove.
-            if ObjectName::try_from(name.clone()).is_ok_and(|name| !used.contains(&name)) {
-                disk::remove(&self.folder.join(name))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether there is none at all.
-    pub(super) fn is_empty(&self) -> Result<bool, DiskError> {
-        match names(&self.folder) {
-            Err(error) if error.is_absent() => Ok(true),
-            other => Ok(other?.is_empty()),
-        }
-    }
-
-    /// Removes what an interrupted process left unfinished.
-    pub(super) fn sweep(&self) -> Result<(), DiskError> {
-        disk::sweep(&self.folder)
-    }
 }
 
 impl IncomingBlobs {
     /// Takes one, without waiting until it is durable, and gives its name.
     pub(super) fn take(&mut self, content: &[u8], mode: u32, key: &DigestKey) -> Result<ObjectName, DiskError> {
         let name = name_of(content, mode, key);
-        if !self.new.contains(&name) && self.folder.join(name.as_str()).symlink_metadata().is_err() {
+        if !self.new.contains(&name) && self.pool.path(&name).symlink_metadata().is_err() {
             disk::write_unsynced(&self.staged.path().join(name.as_str()), mode, content)?;
             self.new.insert(name.clone());
         }
@@ -101,9 +79,9 @@ impl IncomingBlobs {
     /// Gives them their names; they are durable by now.
     pub(super) fn publish(self) -> Result<(), DiskError> {
         for name in &self.new {
-            disk::rename_unsynced(&self.staged.path().join(name.as_str()), &self.folder.join(name.as_str()))?;
+            disk::rename_unsynced(&self.staged.path().join(name.as_str()), &self.pool.path(name))?;
         }
-        disk::sync_folder(&self.folder)
+        disk::sync_folder(self.pool.folder())
     }
 }
 

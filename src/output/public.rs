@@ -7,12 +7,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::address::without_userinfo;
 use super::manifest::{GenerationNumber, Slug};
-use super::render::{ApplicationNames, Given, place};
+use super::render::{ApplicationNames, place};
 use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
 use crate::snapshot::{
     ApiDefinition, Application, Bundle, Credential, Document, EventDefinition, Naming, Reading, Sha256, Snapshot,
@@ -402,42 +402,4 @@ impl Serialize for Sorted<'_> {
             plain @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => plain.serialize(serializer),
         }
     }
-}
-
-/// The part of `application.json` that says which names were given.
-#[derive(Deserialize)]
-pub(super) struct GivenBundles {
-    pub(super) bundles: Vec<GivenBundle>,
-}
-
-/// A bundle and the folder that it was given.
-#[derive(Deserialize)]
-pub(super) struct GivenBundle {
-    pub(super) id: BundleId,
-    pub(super) name: String,
-    pub(super) folder: Slug,
-}
-
-/// The part of `bundle.json` that says which names were given.
-#[derive(Deserialize)]
-pub(super) struct GivenKeys {
-    pub(super) apis: Vec<GivenKey>,
-    pub(super) events: Vec<GivenKey>,
-    #[serde(default)]
-    pub(super) documents: Vec<GivenKey>,
-}
-
-/// An API, an event or a document, and the key that it was given.
-#[derive(Deserialize)]
-pub(super) struct GivenKey {
-    id: DefinitionId,
-    #[serde(alias = "title")]
-    name: String,
-    /// Events had none at first.
-    key: Option<Slug>,
-}
-
-/// The keys, by what they were given to.
-pub(super) fn given_keys(list: Vec<GivenKey>) -> Given<DefinitionId> {
-    list.into_iter().filter_map(|given| Some((given.id, (given.name, given.key?)))).collect()
 }

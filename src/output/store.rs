@@ -322,8 +322,8 @@ impl Store {
         for folder in [self.layout.root(), &self.layout.objects()] {
             warn_if_failed(disk::sweep(folder));
         }
-        warn_if_failed(self.texts().sweep());
-        warn_if_failed(self.blobs().sweep());
+        warn_if_failed(self.texts().pool().sweep());
+        warn_if_failed(self.blobs().pool().sweep());
         let seen = self.layout.generations()?.last().copied();
         self.pinned = self.layout.pinned()?.filter(|number| self.layout.generation(*number).is_dir());
         if let Some(pinned) = self.pinned {

@@ -1,6 +1,5 @@
 //! The texts of specifications and documents: one file for each that differs, named by its SHA-256.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,21 +7,21 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 
 use super::folder::{FOLDER, PUBLIC};
-use super::layout::names;
+use super::pool::Pool;
 use crate::disk::{self, DiskError, Unpublished};
 use crate::snapshot::Sha256;
 
 /// The folder of the texts.
 #[derive(Debug, Clone)]
 pub struct Texts {
-    folder: PathBuf,
+    pool: Pool<Sha256>,
 }
 
 /// A text on its way to its file; dropped, it leaves nothing.
 #[derive(Debug)]
 pub struct IncomingText {
     file: Unpublished,
-    folder: PathBuf,
+    pool: Pool<Sha256>,
     sum: Sum,
 }
 
@@ -37,7 +36,12 @@ impl std::fmt::Debug for Sum {
 impl Texts {
     /// The texts in the output folder `root`.
     pub(super) fn new(root: &Path) -> Self {
-        Self { folder: root.join("texts") }
+        Self { pool: Pool::new(root.join("texts")) }
+    }
+
+    /// All of them.
+    pub(super) fn pool(&self) -> &Pool<Sha256> {
+        &self.pool
     }
 
     /// A file without a name, for what texts are taken out of.
@@ -45,8 +49,9 @@ impl Texts {
     /// # Errors
     /// When there can be none.
     pub fn spool(&self) -> Result<File, DiskError> {
-        disk::ensure_folder(&self.folder, FOLDER)?;
-        tempfile::tempfile_in(&self.folder).map_err(|error| DiskError::new("create a file in", &self.folder, error))
+        let folder = self.pool.folder();
+        disk::ensure_folder(folder, FOLDER)?;
+        tempfile::tempfile_in(folder).map_err(|error| DiskError::new("create a file in", folder, error))
     }
 
     /// Begins a text.
@@ -54,47 +59,19 @@ impl Texts {
     /// # Errors
     /// When there can be no file for it.
     pub fn begin(&self) -> Result<IncomingText, DiskError> {
-        disk::ensure_folder(&self.folder, FOLDER)?;
-        let file = Unpublished::new_in(&self.folder)?;
-        Ok(IncomingText { file, folder: self.folder.clone(), sum: Sum(digest::Context::new(&digest::SHA256)) })
+        disk::ensure_folder(self.pool.folder(), FOLDER)?;
+        let file = Unpublished::new_in(self.pool.folder())?;
+        Ok(IncomingText { file, pool: self.pool.clone(), sum: Sum(digest::Context::new(&digest::SHA256)) })
     }
 
     /// Where a text lies.
     pub(super) fn path(&self, name: Sha256) -> PathBuf {
-        self.folder.join(name.to_string())
+        self.pool.path(&name)
     }
 
     /// Whether there is this text.
     pub fn has(&self, name: Sha256) -> bool {
         self.path(name).is_file()
-    }
-
-    /// Whether there is none at all.
-    pub(super) fn is_empty(&self) -> Result<bool, DiskError> {
-        match names(&self.folder) {
-            Err(error) if error.is_absent() => Ok(true),
-            other => Ok(other?.is_empty()),
-        }
-    }
-
-    /// Removes what is not among `used`.
-    pub(super) fn remove_unused(&self, used: &BTreeSet<Sha256>) -> Result<(), DiskError> {
-        let present = match names(&self.folder) {
-            Err(error) if error.is_absent() => return Ok(()),
-            other => other?,
-        };
-        for name in present {
-            // What was never written here is not ours to remove.
-            if Sha256::try_from(name.clone()).is_ok_and(|name| !used.contains(&name)) {
-                disk::remove(&self.folder.join(name))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes what an interrupted process left unfinished.
-    pub(super) fn sweep(&self) -> Result<(), DiskError> {
-        disk::sweep(&self.folder)
     }
 }
 
@@ -117,7 +94,7 @@ impl IncomingText {
     /// When the file system refuses; nothing is left then.
     pub fn keep(self) -> Result<Sha256, DiskError> {
         let name = Sha256::of(self.sum.0);
-        self.file.publish(&self.folder.join(name.to_string()), PUBLIC)?;
+        self.file.publish(&self.pool.path(&name), PUBLIC)?;
         Ok(name)
     }
 }
@@ -135,8 +112,10 @@ pub(super) fn linked(target: &Path) -> Option<Sha256> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
 
+    use super::super::layout::names;
     use super::*;
 
     #[test]
@@ -156,7 +135,7 @@ mod tests {
     fn what_nobody_uses_goes_and_what_is_not_ours_stays() {
         let root = tempfile::tempdir().unwrap();
         let texts = Texts::new(root.path());
-        texts.remove_unused(&BTreeSet::new()).unwrap();
+        texts.pool().remove_unused(&BTreeSet::new()).unwrap();
         let [used, unused] = ["a", "b"].map(|content| {
             let mut text = texts.begin().unwrap();
             text.write_all(content.as_bytes()).unwrap();
@@ -164,7 +143,7 @@ mod tests {
         });
         drop(texts.begin().unwrap());
         fs::write(root.path().join("texts/note"), "").unwrap();
-        texts.remove_unused(&BTreeSet::from([used])).unwrap();
+        texts.pool().remove_unused(&BTreeSet::from([used])).unwrap();
         assert!(texts.has(used) && !texts.has(unused));
         assert_eq!(names(&root.path().join("texts")).unwrap().len(), 2, "a text that was begun leaves nothing");
     }

@@ -5,6 +5,8 @@
 
 pub mod brake;
 
+#[cfg(test)]
+pub(crate) mod example;
 mod naming;
 mod text;
 
@@ -82,14 +84,6 @@ impl Snapshot {
     /// The applications, in the order of their ids.
     pub fn applications(&self) -> &[Application] {
         &self.applications
-    }
-
-    /// The place of each text that the plane has, or may have.
-    pub fn texts(&mut self) -> impl Iterator<Item = TextSlot<'_>> {
-        self.applications.iter_mut().flat_map(|application| {
-            let id = &application.id;
-            application.bundles.iter_mut().flat_map(move |bundle| bundle.texts(id))
-        })
     }
 }
 
@@ -352,32 +346,6 @@ pub enum Credential {
 }
 
 impl Bundle {
-    fn texts<'a>(&'a mut self, application: &'a ApplicationId) -> impl Iterator<Item = TextSlot<'a>> {
-        let bundle = &self.id;
-        let place = move |kind, id: &DefinitionId| TextPlace {
-            application: application.clone(),
-            bundle: bundle.clone(),
-            kind,
-            id: id.clone(),
-        };
-        let apis = self.apis.iter_mut().filter_map(move |api| {
-            let fingerprint = text::of_api(api);
-            let reading = &mut api.specification.as_mut()?.reading;
-            Some(TextSlot { place: place(TextKind::Api, &api.id), fingerprint, reading })
-        });
-        let events = self.events.iter_mut().filter_map(move |event| {
-            let fingerprint = text::of_event(event);
-            let reading = &mut event.specification.as_mut()?.reading;
-            Some(TextSlot { place: place(TextKind::Event, &event.id), fingerprint, reading })
-        });
-        let documents = self.documents.iter_mut().map(move |document| TextSlot {
-            place: place(TextKind::Document, &document.id),
-            fingerprint: text::of_document(document),
-            reading: &mut document.reading,
-        });
-        apis.chain(events).chain(documents)
-    }
-
     /// The credentials that this runtime uses for the bundle: its own that succeeded, the last of them by id,
     /// before those that serve every runtime. None where there are none that this program understands.
     pub fn usable_auth(&self) -> Option<&Auth> {

@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ApiDefinition, Document, EventDefinition, Version};
+use super::{ApiDefinition, Bundle, Document, EventDefinition, Snapshot, Version};
 use crate::ids::{ApplicationId, BundleId, DefinitionId};
 
 /// A SHA-256: of a text, whose file has this name, or of what a text belongs to.
@@ -107,6 +107,56 @@ pub struct TextSlot<'a> {
     pub reading: &'a mut Option<Reading>,
 }
 
+impl Snapshot {
+    /// The place of each text that the plane has, or may have.
+    pub fn texts(&mut self) -> impl Iterator<Item = TextSlot<'_>> {
+        self.applications.iter_mut().flat_map(|application| {
+            let id = &application.id;
+            application.bundles.iter_mut().flat_map(move |bundle| bundle.texts(id))
+        })
+    }
+
+    /// What was read of each of these texts: no fingerprint is computed for that.
+    pub fn readings(&mut self) -> impl Iterator<Item = &mut Option<Reading>> {
+        self.applications.iter_mut().flat_map(|application| &mut application.bundles).flat_map(Bundle::readings)
+    }
+}
+
+impl Bundle {
+    fn readings(&mut self) -> impl Iterator<Item = &mut Option<Reading>> {
+        let apis = self.apis.iter_mut().filter_map(|api| api.specification.as_mut());
+        let events = self.events.iter_mut().filter_map(|event| event.specification.as_mut());
+        let documents = self.documents.iter_mut().map(|document| &mut document.reading);
+        apis.chain(events).map(|specification| &mut specification.reading).chain(documents)
+    }
+
+    fn texts<'a>(&'a mut self, application: &'a ApplicationId) -> impl Iterator<Item = TextSlot<'a>> {
+        let bundle = &self.id;
+        let place = move |kind, id: &DefinitionId| TextPlace {
+            application: application.clone(),
+            bundle: bundle.clone(),
+            kind,
+            id: id.clone(),
+        };
+        let apis = self.apis.iter_mut().filter_map(move |api| {
+            let fingerprint = of_api(api);
+            let reading = &mut api.specification.as_mut()?.reading;
+            Some(TextSlot { place: place(TextKind::Api, &api.id), fingerprint, reading })
+        });
+        let events = self.events.iter_mut().filter_map(move |event| {
+            let fingerprint = of_event(event);
+            let reading = &mut event.specification.as_mut()?.reading;
+            Some(TextSlot { place: place(TextKind::Event, &event.id), fingerprint, reading })
+        });
+        let documents = self.documents.iter_mut().map(move |document| TextSlot {
+            place: place(TextKind::Document, &document.id),
+            fingerprint: of_document(document),
+            reading: &mut document.reading,
+        });
+        apis.chain(events).chain(documents)
+    }
+}
+
 /// A fingerprint in the making: each part with its length before it, so that no two lists of parts are alike.
 struct Parts(digest::Context);
 
@@ -140,7 +190,7 @@ impl Parts {
 }
 
 /// What an API is like, as far as it is known without its text.
-pub(super) fn of_api(api: &ApiDefinition) -> Sha256 {
+fn of_api(api: &ApiDefinition) -> Sha256 {
     let ApiDefinition { id, name, description, target_url, group, version, specification } = api;
     let mut parts = Parts::new();
     parts.text(id.as_str()).text(name).maybe(description.as_deref()).text(target_url).maybe(group.as_deref());
@@ -152,7 +202,7 @@ pub(super) fn of_api(api: &ApiDefinition) -> Sha256 {
 }
 
 /// What an event is like, as far as it is known without its text.
-pub(super) fn of_event(event: &EventDefinition) -> Sha256 {
+fn of_event(event: &EventDefinition) -> Sha256 {
     let EventDefinition { id, name, description, group, version, specification } = event;
     let mut parts = Parts::new();
     parts.text(id.as_str()).text(name).maybe(description.as_deref()).maybe(group.as_deref());
@@ -164,9 +214,54 @@ pub(super) fn of_event(event: &EventDefinition) -> Sha256 {
 }
 
 /// What a document is like, as far as it is known without its text.
-pub(super) fn of_document(document: &Document) -> Sha256 {
+fn of_document(document: &Document) -> Sha256 {
     let Document { id, title, display_name, description, format, kind, reading: _ } = document;
     let mut parts = Parts::new();
     parts.text(id.as_str()).text(title).text(display_name).text(description).text(format).maybe(kind.as_deref());
     parts.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Application, Specification, example};
+    use super::*;
+
+    #[test]
+    fn every_text_has_a_reading_and_nothing_else_has() {
+        let specification = || Some(Specification { id: None, kind: "".into(), format: "".into(), reading: None });
+        let api = |id| example::api(id, "Orders", "https://example.com");
+        let event = |id: &str| EventDefinition {
+            id: id.parse().unwrap(),
+            name: "Shipped".into(),
+            description: None,
+            group: None,
+            version: None,
+            specification: None,
+        };
+        let document = |id: &str| Document {
+            id: id.parse().unwrap(),
+            title: "Handbook".into(),
+            display_name: "".into(),
+            description: "".into(),
+            format: "MARKDOWN".into(),
+            kind: None,
+            reading: None,
+        };
+        let bundle = |id| Bundle {
+            apis: vec![api("1"), ApiDefinition { specification: specification(), ..api("2") }],
+            events: vec![event("3"), EventDefinition { specification: specification(), ..event("4") }],
+            documents: vec![document("5")],
+            ..example::bundle(id, "Orders")
+        };
+        let shop = Application { bundles: vec![bundle("a"), bundle("b")], ..example::application("shop", "Shop") };
+        let mut snapshot = Snapshot::new("r".parse().unwrap(), vec![shop]).unwrap();
+        for slot in snapshot.texts() {
+            *slot.reading = Some(Reading { of: slot.fingerprint, text: None, read_at: Timestamp::UNIX_EPOCH });
+        }
+        assert_eq!(snapshot.readings().count(), 6);
+        for reading in snapshot.readings() {
+            assert!(reading.take().is_some());
+        }
+        assert!(snapshot.texts().all(|slot| slot.reading.is_none()));
+    }
 }

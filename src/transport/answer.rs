@@ -10,7 +10,8 @@ use serde_json::Value;
 use zeroize::Zeroize;
 
 use super::excerpt;
-use super::fault::{Fault, GraphqlError};
+use super::fault::Fault;
+use super::graphql_error::GraphqlError;
 
 /// How many steps of an error's path are shown. Ours have ten at the most.
 const MOST_STEPS: usize = 16;

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::denial::Denial;
+use super::graphql_error::GraphqlError;
 use super::inflate::InflateError;
 
 /// A request that brought no usable answer.
@@ -64,30 +64,6 @@ pub enum Fault {
     NotARuntime(Box<str>),
 }
 
-/// One entry of an answer's `errors`.
-#[derive(Debug, Clone, Deserialize)]
-pub struct GraphqlError {
-    /// The plane's words, shortened and made fit for one line.
-    pub message: String,
-    /// Where in the answer it happened.
-    #[serde(default)]
-    pub path: Option<Vec<serde_json::Value>>,
-    /// The plane's codes.
-    #[serde(default)]
-    pub extensions: Option<Extensions>,
-}
-
-/// The machine-readable part of a [`GraphqlError`].
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Extensions {
-    /// The plane's number for the kind of error.
-    #[serde(default)]
-    pub error_code: Option<i64>,
-    /// The GraphQL engine's word, where the query itself was refused.
-    #[serde(default)]
-    pub code: Option<String>,
-}
-
 /// Whose fault a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
@@ -122,61 +98,13 @@ pub enum Retry {
     Never,
 }
 
-impl GraphqlError {
-    /// Whether this is the Connector's way to say that a token is wrong, spent or expired.
-    pub fn is_refused_token(&self) -> bool {
-        self.message.starts_with("Failed to authenticate request")
-    }
-
-    /// The plane's number for the kind of error.
-    pub fn error_code(&self) -> Option<i64> {
-        self.extensions.as_ref().and_then(|extensions| extensions.error_code)
-    }
-
-    /// Whether the plane refused the query itself, as not fitting its schema.
-    pub fn is_schema_refusal(&self) -> bool {
-        self.extensions
-            .as_ref()
-            .and_then(|extensions| extensions.code.as_deref())
-            .is_some_and(|code| matches!(code, "GRAPHQL_VALIDATION_FAILED" | "GRAPHQL_PARSE_FAILED"))
-    }
-
-    /// What the plane denies by it.
-    pub fn denial(&self) -> Option<Denial> {
-        self.error_code().and_then(Denial::of_code)
-    }
-
-    fn source(&self) -> Source {
-        match self.error_code() {
-            // Unauthorized.
-            Some(26) => Source::Identity,
-            Some(20 | 22 | 27) => Source::Ours,
-            _ if self.denial().is_some() => Source::Identity,
-            _ if self.is_refused_token() => Source::Identity,
-            _ if self.is_schema_refusal() => Source::Ours,
-            _ => Source::Plane,
-        }
-    }
-}
-
-impl fmt::Display for GraphqlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\u{201c}{}\u{201d}", self.message)?;
-        if let Some(code) = self.error_code() {
-            write!(f, " (code {code})")?;
-        }
-        if let Some(path) = self.path.as_ref().filter(|path| !path.is_empty()) {
-            f.write_str(" at ")?;
-            for (i, step) in path.iter().enumerate() {
-                match step {
-                    serde_json::Value::String(name) if i == 0 => f.write_str(name)?,
-                    serde_json::Value::String(name) => write!(f, ".{name}")?,
-                    other => write!(f, "[{other}]")?,
-                }
-            }
-        }
-        Ok(())
-    }
+/// What else fails with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing: it is about what was asked for.
+    ThisRequest,
+    /// Any request of that time: it is about the way to the plane, the plane's own state, this host, or who we are.
+    EveryRequest,
 }
 
 impl Fault {
@@ -215,6 +143,25 @@ impl Fault {
             | Self::Spool(_)
             | Self::NotGraphql(_)
             | Self::Shape(_) => Retry::Later(None),
+        }
+    }
+
+    /// Whether other requests would fail as well.
+    pub fn reach(&self) -> Reach {
+        match self {
+            Self::Connect(_)
+            | Self::ProxyCredentials(_)
+            | Self::ServerCertificate(_)
+            | Self::CertificateRefused(_)
+            | Self::Timeout(_)
+            | Self::Interrupted(_)
+            | Self::Spool(_)
+            | Self::UnknownRuntime(_)
+            | Self::NotARuntime(_)
+            | Self::Status { code: 401 | 403 | 408 | 425 | 429 | 500..=599, .. } => Reach::EveryRequest,
+            Self::Status { .. } | Self::TooLarge(_) | Self::NotGraphql(_) | Self::Shape(_) => Reach::ThisRequest,
+            Self::Graphql(_) if self.source() == Source::Identity => Reach::EveryRequest,
+            Self::Graphql(_) => Reach::ThisRequest,
         }
     }
 
@@ -364,5 +311,34 @@ impl fmt::Display for Fault {
             ),
             Self::NotARuntime(kind) => write!(f, "for the plane, this host is of the type {kind}, not RUNTIME"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_request_that_fails_is_told_from_all_that_would() {
+        let status = |code| Fault::Status { code, retry_after: None, excerpt: String::new() };
+        let graphql = |json: &str| Fault::Graphql(vec![serde_json::from_str(json).unwrap()]);
+        let whole = [
+            Fault::Timeout(Duration::from_secs(1)),
+            Fault::ServerCertificate("expired".into()),
+            Fault::Spool("no space".into()),
+            status(403),
+            status(429),
+            status(503),
+            graphql(r#"{"message":"who are you","extensions":{"error_code":26}}"#),
+        ];
+        assert!(whole.iter().all(|fault| fault.reach() == Reach::EveryRequest), "{whole:?}");
+        let single = [
+            Fault::TooLarge(1),
+            Fault::Shape("no data".into()),
+            status(404),
+            graphql(r#"{"message":"no such thing","extensions":{"error_code":20}}"#),
+            graphql(r#"{"message":"internal","extensions":{"error_code":10}}"#),
+        ];
+        assert!(single.iter().all(|fault| fault.reach() == Reach::ThisRequest), "{single:?}");
     }
 }

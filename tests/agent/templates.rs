@@ -147,6 +147,7 @@ async fn a_changed_file_of_a_template_counts_at_the_next_reload() {
         })
         .await;
     assert_eq!(text(), "two");
+    assert!(scene.host.log().contains("made by another configuration: they are made anew"), "it says why");
 }
 
 #[tokio::test]
@@ -209,6 +210,10 @@ async fn a_rollback_stays_whatever_the_plane_says_until_it_is_resumed() {
     let answer = scene.host.run(&["resume"], "").await;
     assert!(answer.status.success(), "{}", said(&answer));
     assert!(listed(&scene).contains("Another"), "at once, from what the plane last said");
+    assert!(
+        scene.host.log().contains("the files were those of an older generation: they are made anew"),
+        "it says why"
+    );
     agent.wait_for("all to be applied", is_settled).await;
     assert!(!agent.status().await.output.unwrap().rolled_back);
 }

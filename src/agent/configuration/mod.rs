@@ -1,5 +1,6 @@
 //! The configuration loop: asks the Director, publishes what changed, reports back.
 
+mod blocking;
 mod failing;
 mod pages;
 mod publish;
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::pages::Pages;
+use self::publish::Occasion;
 use self::texts::{TextIndex, Unread};
 use super::board::Board;
 use super::link;
@@ -166,7 +168,7 @@ impl ConfigurationLoop {
     pub fn new(around: Surroundings, shelf: Shelf, plane_file: Rc<RefCell<PlaneFile>>) -> Self {
         let this = Self {
             around,
-            shelf: None,
+            shelf: Some(shelf),
             plane_file,
             plane: None,
             dialect: None,
@@ -182,11 +184,7 @@ impl ConfigurationLoop {
             unread: None,
             report: Report::Done,
         };
-        let current = shelf.store.current().cloned();
-        let this = Self { shelf: Some(shelf), ..this };
-        if let Some(manifest) = current {
-            this.show(&manifest);
-        }
+        this.show_current();
         let answered_at = this.plane_file.borrow().known().map(|known| known.answered_at);
         this.around.board.update(|status| status.sync.last_success = answered_at);
         this
@@ -196,7 +194,7 @@ impl ConfigurationLoop {
     pub async fn run(mut self) {
         self.connect();
         self.read_templates().await;
-        self.restore().await;
+        self.restore(Occasion::Start).await;
         self.poll_now();
         loop {
             let clock = Rc::clone(&self.around.clock);
@@ -211,7 +209,7 @@ impl ConfigurationLoop {
                     if changed.is_ok() {
                         self.reconfigure();
                         self.read_templates().await;
-                        self.restore().await;
+                        self.restore(Occasion::Reload).await;
                     }
                 }
                 Some(order) = self.around.orders.recv() => {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shelf::{Shelf, Shelved};
+use super::blocking::aside;
+use super::shelf::Shelved;
 use super::texts::TextIndex;
 use super::{ConfigurationLoop, LONGEST_POLL};
 use crate::agent::status::{Area, OutputStatus, Severity};
@@ -15,23 +16,37 @@ use crate::output::manifest::{Changes, GenerationNumber, Manifest};
 use crate::output::{Published, Rendering};
 use crate::snapshot::Snapshot;
 
+/// When the files are compared with what is made of the plane's last word.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Occasion {
+    /// The process was started.
+    Start,
+    /// There are other settings, and with them perhaps other templates.
+    Reload,
+    /// They follow the plane again, after they were rolled back.
+    Resumption,
+}
+
+impl Occasion {
+    /// Why they were found to differ.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Start => "the files were missing, damaged, older, of another form or made by other templates",
+            Self::Reload => "the files were older or made by another configuration",
+            Self::Resumption => "the files were those of an older generation",
+        }
+    }
+}
+
 impl ConfigurationLoop {
-    /// Publishes a snapshot on a blocking thread: the loops go on meanwhile.
+    /// Publishes a snapshot.
     pub(super) async fn write(&mut self, snapshot: Arc<Snapshot>, failures: u32) -> Result<String, String> {
-        // It is out only while this function waits, and this function is not called twice at once.
-        let Some(mut shelf) = self.shelf.take() else { return Err("The last write is not done yet.".into()) };
-        self.unwritten = None;
-        let now = self.now();
-        let written = tokio::task::spawn_blocking(move || {
-            let result = shelf.publish(&snapshot, now);
-            (shelf, snapshot, result)
-        });
-        let (shelf, snapshot, result) = match written.await {
-            Ok(done) => done,
-            // A panic in there is a defect; the shelf is gone with it, and only a restart brings it back.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        let (now, shelved) = (self.now(), Arc::clone(&snapshot));
+        let Some(written) = self.with_shelf(move |shelf| shelf.publish(&shelved, now)).await else {
+            return Err("The last write is not done yet.".into());
         };
-        let result = match result {
+        self.unwritten = None;
+        let result = match written {
             Ok(Shelved { published, kept }) => {
                 // What the configuration has is another matter than what is in force.
                 if self.templates_are_read {
@@ -96,25 +111,18 @@ impl ConfigurationLoop {
                 Err(what)
             }
         };
-        self.put_back(shelf);
+        self.show_current();
         result
     }
 
-    /// Makes the files from what the plane last said, where they are not just that: after a loss of them, or where this
-    /// version of the program makes them otherwise. The plane is not asked.
-    pub(super) async fn restore(&mut self) {
-        let Some(mut shelf) = self.shelf.take() else { return };
+    /// Makes the files from what the plane last said, where they are not just that: after a loss of them, say, or where
+    /// this version of the program, or other templates, make them otherwise. The plane is not asked.
+    pub(super) async fn restore(&mut self, occasion: Occasion) {
         self.around.pulse.within(LONGEST_POLL);
         let runtime = self.around.identity.borrow().as_ref().and_then(|identity| identity.record.runtime.clone());
         let now = self.now();
-        let restored = tokio::task::spawn_blocking(move || {
-            let result = shelf.restore(runtime.as_ref(), now);
-            (shelf, result)
-        });
-        let (shelf, result) = match restored.await {
-            Ok(done) => done,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
+        let restored = self.with_shelf(move |shelf| shelf.restore(runtime.as_ref(), now)).await;
+        let Some(result) = restored else { return };
         if result.is_ok() && self.templates_are_read {
             self.around.board.solved(Area::Templates);
         }
@@ -128,9 +136,8 @@ impl ConfigurationLoop {
                 if let Published::New { generation, changes } = &restored.published {
                     tracing::info!(
                         %generation,
-                        "the files were missing, damaged or of another form: they are made anew from what the plane said \
-                         on {}",
-                        restored.read_at
+                        "{}: they are made anew from what the plane said on {}",
+                        occasion.reason(), restored.read_at
                     );
                     self.announce(*generation, changes, restored.applications);
                 }
@@ -149,18 +156,14 @@ impl ConfigurationLoop {
                 "They stay as they were, and the next poll writes them.",
             ),
         }
-        self.put_back(shelf);
+        self.show_current();
     }
 
     /// Reads the templates of the configuration in force. What cannot be used is told, and those before stay.
     pub(super) async fn read_templates(&mut self) {
         let settings = self.around.settings.borrow().clone();
         let settings = Settings::clone(&settings);
-        let read = tokio::task::spawn_blocking(move || Rendering::load(&settings));
-        let read = match read.await {
-            Ok(read) => read,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
+        let read = aside(move || Rendering::load(&settings)).await;
         self.templates_are_read = read.is_ok();
         match read {
             Ok(rendering) => {
@@ -183,11 +186,10 @@ impl ConfigurationLoop {
         }
     }
 
-    pub(super) fn put_back(&mut self, shelf: Shelf) {
-        let current = shelf.store.current().cloned();
-        self.shelf = Some(shelf);
-        if let Some(manifest) = current {
-            self.show(&manifest);
+    /// Tells of the current generation, where there is one: on the board, and to the applier's queue.
+    pub(super) fn show_current(&self) {
+        if let Some(manifest) = self.shelf.as_ref().and_then(|shelf| shelf.store.current()) {
+            self.show(manifest);
         }
     }
 
@@ -215,8 +217,7 @@ impl ConfigurationLoop {
         );
     }
 
-    /// Tells of the current generation: on the board, and to the applier's queue.
-    pub(super) fn show(&self, manifest: &Manifest) {
+    fn show(&self, manifest: &Manifest) {
         let path = self.around.settings.borrow().paths.config().join("current");
         let output = OutputStatus {
             generation: manifest.generation,
@@ -232,21 +233,15 @@ impl ConfigurationLoop {
 
     /// Publishes that nothing may be used any more, and removes everything that was published or kept before.
     pub(super) async fn clear(&mut self, runtime: Option<RuntimeId>) -> Result<(), String> {
-        let Some(mut shelf) = self.shelf.take() else { return Err("the last write is not done yet".into()) };
+        let now = self.now();
+        let Some(emptied) = self.with_shelf(move |shelf| shelf.empty(runtime, now)).await else {
+            return Err("the last write is not done yet".into());
+        };
         self.unwritten = None;
         self.unread = None;
-        let now = self.now();
-        let emptied = tokio::task::spawn_blocking(move || {
-            let result = shelf.empty(runtime, now);
-            (shelf, result)
-        });
-        let (shelf, result) = match emptied.await {
-            Ok(done) => done,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
-        self.put_back(shelf);
+        self.show_current();
         self.around.board.update(|status| status.sync = Default::default());
-        result?;
+        emptied?;
         (self.dialect, self.texts) = (None, TextIndex::default());
         self.plane_file
             .borrow_mut()

@@ -66,18 +66,8 @@ impl ConfigurationLoop {
     /// These applications, as far as the plane spoke of them last. Between polls, no credential is held in memory for
     /// that: it is on disk.
     async fn kept(&mut self, ids: BTreeSet<ApplicationId>) -> Vec<Application> {
-        let Some(mut shelf) = self.shelf.take() else { return Vec::new() };
-        let looked_up = tokio::task::spawn_blocking(move || {
-            let known = shelf.kept.load().map(|kept| kept.snapshot.select(&ids)).unwrap_or_default();
-            (shelf, known)
-        });
-        let (shelf, known) = match looked_up.await {
-            Ok(done) => done,
-            // A panic in there is a defect; the shelf is gone with it, and only a restart brings it back.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
-        self.shelf = Some(shelf);
-        known
+        let known = self.with_shelf(move |shelf| shelf.kept.load().map(|kept| kept.snapshot.select(&ids))).await;
+        known.flatten().unwrap_or_default()
     }
 
     /// What readers have now, where it is of the same runtime.

@@ -102,8 +102,8 @@ impl Shelf {
         }
         // A link to a text that is not there would help nobody; it is read anew.
         let present = self.store.texts();
-        for slot in snapshot.texts() {
-            slot.reading.take_if(|reading| reading.text.is_some_and(|text| !present.has(text)));
+        for reading in snapshot.readings() {
+            reading.take_if(|reading| reading.text.is_some_and(|text| !present.has(text)));
         }
         let mut texts = TextIndex::default();
         texts.learn(&mut snapshot);

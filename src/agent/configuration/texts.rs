@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::blocking::aside;
 use super::{ConfigurationLoop, LONGEST_POLL};
 use crate::agent::status::{Area, Severity};
 use crate::clock;
@@ -17,7 +18,7 @@ use crate::config::Specifications;
 use crate::director::{Director, Found, Unreadable};
 use crate::output::Texts;
 use crate::snapshot::{Reading, Sha256, Snapshot, TextPlace};
-use crate::transport::{Retry, Source};
+use crate::transport::Reach;
 
 /// For how long texts are read before those that came are published: half a minute.
 const SLICE: Duration = Duration::from_secs(30);
@@ -114,9 +115,7 @@ impl ConfigurationLoop {
         match sync.specifications {
             Specifications::LeftOut => {
                 self.texts = TextIndex::default();
-                for slot in snapshot.texts() {
-                    *slot.reading = None;
-                }
+                snapshot.readings().for_each(|reading| *reading = None);
                 self.around.board.solved(Area::Specifications);
                 Arc::new(snapshot)
             }
@@ -159,10 +158,10 @@ impl ConfigurationLoop {
                 }
                 // The next poll finds out what there is instead.
                 Ok(Read::Gone) => {}
-                Err(Failed { why, whole }) => {
+                Err(Failed { why, reach }) => {
                     self.texts.failed.insert(wanted.place, (now, why));
                     unread.failures += 1;
-                    stopped = whole || unread.failures >= MOST_FAILURES;
+                    stopped = reach == Reach::EveryRequest || unread.failures >= MOST_FAILURES;
                 }
             }
             if stopped || clock::until(begun, now) >= SLICE {
@@ -221,8 +220,7 @@ enum Read {
 
 struct Failed {
     why: String,
-    /// Whether the next one would fail as well.
-    whole: bool,
+    reach: Reach,
 }
 
 async fn read(
@@ -231,41 +229,33 @@ async fn read(
     texts: &Texts,
     wanted: &Wanted,
 ) -> Result<Read, Failed> {
-    let on_disk = |error: crate::disk::DiskError| Failed { why: error.to_string(), whole: true };
+    let on_disk = |error: crate::disk::DiskError| Failed { why: error.to_string(), reach: Reach::EveryRequest };
     let spool = texts.spool().map_err(on_disk)?;
     let answer = director.text(dialect, &wanted.place, spool).await.map_err(|error| failed(&error.into()))?;
     let texts = texts.clone();
-    let copied = tokio::task::spawn_blocking(move || {
+    aside(move || {
         let mut text = texts.begin().map_err(on_disk)?;
         match answer.write_to(&mut text).map_err(|error| failed(&error))? {
             Found::Text => text.keep().map(|name| Read::Text(Some(name))).map_err(on_disk),
             Found::NoText => Ok(Read::Text(None)),
             Found::Gone => Ok(Read::Gone),
         }
-    });
-    match copied.await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    })
+    .await
 }
 
 fn failed(error: &Unreadable) -> Failed {
-    let whole = match error {
-        // The wire, an overloaded plane, or who we are: that is not about one text.
-        Unreadable::Answer(error) => {
-            let fault = &error.fault;
-            matches!(fault.source(), Source::Wire | Source::Identity)
-                || (matches!(fault.kind(), "status" | "rate_limited" | "spool") && fault.retry() != Retry::Never)
-        }
-        Unreadable::Disk(_) => true,
+    let reach = match error {
+        Unreadable::Answer(error) => error.fault.reach(),
+        Unreadable::Disk(_) => Reach::EveryRequest,
     };
-    Failed { why: error.to_string(), whole }
+    Failed { why: error.to_string(), reach }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Application, Document};
+    use crate::snapshot::{Application, Bundle, Document, example};
 
     const AGAIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -283,34 +273,8 @@ mod tests {
             kind: None,
             reading: None,
         };
-        let bundle = crate::snapshot::Bundle {
-            id: "b".parse().unwrap(),
-            name: "b".into(),
-            description: None,
-            request_schema: None,
-            apis: Vec::new(),
-            events: Vec::new(),
-            documents: list.iter().map(document).collect(),
-            default_auth: None,
-            instance_auths: Vec::new(),
-        };
-        let application = Application {
-            id: "a".parse().unwrap(),
-            name: "a".into(),
-            provider: None,
-            description: None,
-            base_url: None,
-            system_number: None,
-            local_tenant_id: None,
-            health_check_url: None,
-            labels: BTreeMap::new(),
-            condition: None,
-            events_url: None,
-            system_status: None,
-            error: None,
-            deleted_at: None,
-            bundles: vec![bundle],
-        };
+        let bundle = Bundle { documents: list.iter().map(document).collect(), ..example::bundle("b", "b") };
+        let application = Application { bundles: vec![bundle], ..example::application("a", "a") };
         Snapshot::new("r".parse().unwrap(), vec![application]).unwrap()
     }
 

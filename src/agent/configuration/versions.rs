@@ -1,5 +1,6 @@
 //! Back to an older generation, and on again, as a person wants it.
 
+use super::publish::Occasion;
 use super::{ConfigurationLoop, LONGEST_POLL, Version};
 use crate::output::{OutputError, Published};
 
@@ -15,18 +16,13 @@ impl ConfigurationLoop {
     }
 
     async fn roll_back(&mut self, to: Option<crate::output::manifest::GenerationNumber>) -> Result<String, String> {
-        let Some(mut shelf) = self.shelf.take() else { return Err("The last write is not done yet.".into()) };
-        let rolled = tokio::task::spawn_blocking(move || {
-            let result = shelf.store.roll_back(to);
-            (shelf, result)
+        let rolled = self.with_shelf(move |shelf| {
+            let rolled = shelf.store.roll_back(to);
+            (rolled, shelf.store.current().map_or(0, |manifest| manifest.applications.len()))
         });
-        let (shelf, result) = match rolled.await {
-            Ok(done) => done,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
-        let applications = shelf.store.current().map_or(0, |manifest| manifest.applications.len());
-        self.put_back(shelf);
-        match result {
+        let Some((rolled, applications)) = rolled.await else { return Err("The last write is not done yet.".into()) };
+        self.show_current();
+        match rolled {
             Ok(Published::New { generation, changes }) => {
                 // What was to be written would only be held back.
                 self.unwritten = None;
@@ -50,15 +46,16 @@ impl ConfigurationLoop {
     }
 
     async fn resume(&mut self) -> Result<String, String> {
-        let Some(mut shelf) = self.shelf.take() else { return Err("The last write is not done yet.".into()) };
-        let resumed = shelf.store.resume();
-        self.put_back(shelf);
+        let Some(resumed) = self.with_shelf(|shelf| shelf.store.resume()).await else {
+            return Err("The last write is not done yet.".into());
+        };
+        self.show_current();
         match resumed {
             Ok(false) => return Ok("Nothing was rolled back; the files are as the plane says.".into()),
             Ok(true) => tracing::info!("the files follow the plane again"),
             Err(error) => return Err(format!("The files stay rolled back: {error}.")),
         }
-        self.restore().await;
+        self.restore(Occasion::Resumption).await;
         self.poll_now();
         let generation = self.around.board.read(|status| status.output.as_ref().map(|output| output.generation));
         Ok(match generation {

@@ -1,8 +1,10 @@
 //! The removal of what no generation that is kept needs any more.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::super::current::{outputs_of_generation, texts_of_generation};
+use super::super::pool::Pool;
 use super::{Store, warn_if_failed};
 use crate::disk::DiskError;
 
@@ -18,36 +20,33 @@ impl Store {
     }
 
     pub(super) fn collect_blobs(&self) -> Result<(), DiskError> {
-        let blobs = self.blobs();
-        if blobs.is_empty()? {
-            return Ok(());
-        }
-        let mut used = BTreeSet::new();
-        for number in self.layout.generations()? {
-            match outputs_of_generation(&self.layout.generation(number)) {
-                Ok(outputs) => {
-                    used.extend(outputs.into_iter().flat_map(|outputs| outputs.outputs).map(|entry| entry.blob));
-                }
-                // What cannot be read may lead to any of them.
-                Err(_) => return Ok(()),
-            }
-        }
-        blobs.remove_unused(&used)
+        self.clear(self.blobs().pool(), |generation| {
+            let outputs = outputs_of_generation(generation).ok()?;
+            Some(outputs.into_iter().flat_map(|outputs| outputs.outputs).map(|entry| entry.blob).collect())
+        })
     }
 
     pub(super) fn collect_texts(&self) -> Result<(), DiskError> {
-        let texts = self.texts();
-        if texts.is_empty()? {
+        self.clear(self.texts().pool(), texts_of_generation)
+    }
+
+    /// Removes what no generation leads to; `used_by` knows what the one in a folder does, if it can be read.
+    fn clear<N: Clone + Ord + Into<String> + TryFrom<String>>(
+        &self,
+        pool: &Pool<N>,
+        used_by: impl Fn(&Path) -> Option<BTreeSet<N>>,
+    ) -> Result<(), DiskError> {
+        if pool.is_empty()? {
             return Ok(());
         }
         let mut used = BTreeSet::new();
         for number in self.layout.generations()? {
-            match texts_of_generation(&self.layout.generation(number)) {
+            match used_by(&self.layout.generation(number)) {
                 Some(of) => used.extend(of),
                 // What cannot be read may lead to any of them.
                 None => return Ok(()),
             }
         }
-        texts.remove_unused(&used)
+        pool.remove_unused(&used)
     }
 }

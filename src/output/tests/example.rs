@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use crate::output::{DigestKey, Published, Store};
-use crate::snapshot::{ApiDefinition, Application, Auth, Bundle, Credential, Snapshot};
+use crate::snapshot::{Application, Bundle, Credential, Snapshot, example};
 
 /// A state directory with a store on it.
 pub(super) struct Host {
@@ -99,57 +99,18 @@ pub(super) fn snapshot(applications: impl IntoIterator<Item = Application>) -> s
 
 pub(super) fn application(id: &str, name: &str, bundles: impl IntoIterator<Item = Bundle>) -> Application {
     Application {
-        id: id.parse().unwrap(),
-        name: name.into(),
-        provider: None,
         description: Some("what it is for".into()),
         base_url: Some("https://example.com".into()),
-        system_number: None,
-        local_tenant_id: None,
-        health_check_url: None,
         labels: BTreeMap::from([("region".into(), serde_json::json!({"b": 1, "a": [true, null]}))]),
-        condition: Some("CONNECTED".into()),
-        events_url: None,
-        system_status: None,
-        error: None,
-        deleted_at: None,
         bundles: bundles.into_iter().collect(),
+        ..example::application(id, name)
     }
 }
 
 pub(super) fn bundle(id: &str, name: &str, password: &str) -> Bundle {
     Bundle {
-        id: id.parse().unwrap(),
-        name: name.into(),
-        description: None,
-        request_schema: None,
-        apis: vec![api("api-1", "Orders v1", "https://example.com/orders")],
-        events: Vec::new(),
-        documents: Vec::new(),
-        default_auth: Some(auth(Credential::Basic { username: "user".into(), password: password.into() })),
-        instance_auths: Vec::new(),
-    }
-}
-
-pub(super) fn api(id: &str, name: &str, url: &str) -> ApiDefinition {
-    ApiDefinition {
-        id: id.parse().unwrap(),
-        name: name.into(),
-        description: None,
-        target_url: url.into(),
-        group: None,
-        version: None,
-        specification: None,
-    }
-}
-
-pub(super) fn auth(credential: Credential) -> Auth {
-    Auth {
-        credential,
-        headers: BTreeMap::new(),
-        query_parameters: BTreeMap::new(),
-        csrf: None,
-        certificate_common_name: None,
-        access_strategy: None,
+        apis: vec![example::api("api-1", "Orders v1", "https://example.com/orders")],
+        default_auth: Some(example::auth(Credential::Basic { username: "user".into(), password: password.into() })),
+        ..example::bundle(id, name)
     }
 }

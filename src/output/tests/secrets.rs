@@ -5,7 +5,8 @@ use std::fs;
 
 use secrecy::SecretString;
 
-use super::example::{Host, api, application, auth, bundle, files, snapshot};
+use super::example::{Host, application, bundle, files, snapshot};
+use crate::snapshot::example::{api, auth};
 use crate::snapshot::{Auth, Bundle, Condition, Credential, Csrf, InstanceAuth};
 
 fn secret(name: &str) -> SecretString {

@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use super::landscape::{application, landscape, of};
+use super::landscape::{landscape, of};
 use super::{load, printed, render, render_from, rule};
+use crate::snapshot::example::application;
 
 #[test]
 fn work_without_end_ends() {

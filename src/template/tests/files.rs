@@ -4,8 +4,9 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::landscape::{application, applications, landscape, of};
+use super::landscape::{applications, landscape, of};
 use super::{Never, load, printed, render, rule};
+use crate::snapshot::example::application;
 use crate::template::{DestinationPattern, ItemPlace, Named};
 
 #[test]

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::super::Landscape;
 use crate::output::Names;
+use crate::snapshot::example::{api, application, auth, bundle};
 use crate::snapshot::{
     ApiDefinition, Application, Auth, Bundle, Condition, Credential, Csrf, EventDefinition, InstanceAuth, Naming,
     Snapshot, Specification, Version,
@@ -108,63 +109,6 @@ pub(super) fn applications() -> Vec<Application> {
     ]
 }
 
-pub(super) fn secret(text: &str) -> SecretString {
+fn secret(text: &str) -> SecretString {
     text.into()
-}
-
-pub(super) fn application(id: &str, name: &str) -> Application {
-    Application {
-        id: id.parse().unwrap(),
-        name: name.into(),
-        provider: None,
-        description: None,
-        base_url: None,
-        system_number: None,
-        local_tenant_id: None,
-        health_check_url: None,
-        labels: BTreeMap::new(),
-        condition: Some("CONNECTED".into()),
-        events_url: None,
-        system_status: None,
-        error: None,
-        deleted_at: None,
-        bundles: Vec::new(),
-    }
-}
-
-pub(super) fn bundle(id: &str, name: &str) -> Bundle {
-    Bundle {
-        id: id.parse().unwrap(),
-        name: name.into(),
-        description: None,
-        request_schema: None,
-        apis: Vec::new(),
-        documents: Vec::new(),
-        events: Vec::new(),
-        default_auth: None,
-        instance_auths: Vec::new(),
-    }
-}
-
-fn api(id: &str, name: &str, url: &str) -> ApiDefinition {
-    ApiDefinition {
-        id: id.parse().unwrap(),
-        name: name.into(),
-        description: None,
-        target_url: url.into(),
-        group: None,
-        version: None,
-        specification: None,
-    }
-}
-
-pub(super) fn auth(credential: Credential) -> Auth {
-    Auth {
-        credential,
-        headers: BTreeMap::new(),
-        query_parameters: BTreeMap::new(),
-        csrf: None,
-        certificate_common_name: None,
-        access_strategy: None,
-    }
 }
