@@ -20,9 +20,16 @@ VERSION_SUFFIX ?=
 
 ##@ Making
 
+# Where the sources lie on this machine is in none of the binaries, so that one commit makes the same bytes anywhere.
+CARGO_SOURCES = $(or $(CARGO_HOME),$(HOME)/.cargo)
+OWN_TARGET = $(abspath $(TARGET))
+remapped = $(CARGO_SOURCES)=/usr/src/cargo $(CURDIR)=/usr/src/runtime-agent $(OWN_TARGET)=/usr/src/target
+
 .PHONY: build
 build: ## Build the release binary
-	cargo build --locked --release --package runtime-agent
+	RUSTFLAGS="$(strip $(RUSTFLAGS) $(addprefix --remap-path-prefix=,$(remapped)))" \
+	CFLAGS="$(strip $(CFLAGS) $(addprefix -ffile-prefix-map=,$(remapped)))" \
+		cargo build --locked --release --package runtime-agent
 
 .PHONY: manual
 manual: ## Write the manual pages and the completions from the command line's own definition
@@ -35,6 +42,10 @@ packages: build manual ## Build one .deb and one .rpm into dist/
 # The packages of what has been built already, and of the same with a higher version.
 package = BINARY="$(abspath $(BINARY))" MANUAL="$(abspath $(MANUAL))" CONFIG="$(abspath $(CONFIG))" \
 	DIST="$(abspath $(DIST))" WORK="$(WORK)/packaging" VERSION_SUFFIX="$(VERSION_SUFFIX)" packaging/build.sh
+
+.PHONY: reproducible
+reproducible: ## Build the packages of the last commit twice, from nothing, and compare them (ten minutes)
+	packaging/reproducible.sh "$(WORK)/reproducible"
 
 .PHONY: package-prebuilt
 package-prebuilt: # The same without building; BINARY, MANUAL and CONFIG say what to package
@@ -113,6 +124,13 @@ fuzz: ## Fuzz the decoder of the plane's answers for FUZZ_SECONDS=60 (needs nigh
 	cargo +nightly fuzz run --fuzz-dir tests/fuzz --sanitizer none --target-dir "$(abspath $(FUZZ_TARGET))" answer -- \
 		-max_total_time=$(FUZZ_SECONDS) -dict=tests/fuzz/answer.dict -max_len=65536 -timeout=10
 
+.PHONY: same-packages
+same-packages: # The packages in dist/ made again from the same binary, which must give the same bytes
+	$(MAKE) --no-print-directory package-prebuilt DIST="$(WORK)/again" >"$(WORK)/again.log" 2>&1 \
+		|| { cat "$(WORK)/again.log" >&2; exit 1; }
+	diff --recursive --brief "$(DIST)" "$(WORK)/again"
+	@echo "same-packages: made again, the packages are the same, byte by byte."
+
 .PHONY: inspect
 inspect: ## Look over the packages in dist/ with lintian and rpm
 	packaging/inspect.sh "$(DIST)"
@@ -123,7 +141,9 @@ system: packages ## System tests: the packages on a really booted systemd (as ro
 
 .PHONY: system-prebuilt
 system-prebuilt: # The same with the packages that are in dist/
-	@$(MAKE) --no-print-directory package-prebuilt DIST="$(WORK)/upgrade" VERSION_SUFFIX=+next >"$(WORK)/upgrade.log" 2>&1 \
+	@mkdir -p "$(WORK)"; { cat "$(CONFIG)"; echo '# A later version says this.'; } >"$(WORK)/upgrade.toml"
+	@$(MAKE) --no-print-directory package-prebuilt DIST="$(WORK)/upgrade" VERSION_SUFFIX=+next \
+		CONFIG="$(WORK)/upgrade.toml" >"$(WORK)/upgrade.log" 2>&1 \
 		|| { cat "$(WORK)/upgrade.log" >&2; exit 1; }
 	rootfs=$$(tests/system/rootfs.sh); \
 	RUNTIME_AGENT_ROOTFS="$$rootfs" RUNTIME_AGENT_PACKAGES="$(abspath $(DIST))" RUNTIME_AGENT_UPGRADE="$(WORK)/upgrade" \

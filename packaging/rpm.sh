@@ -33,5 +33,8 @@ rpmbuild -bb --nodeps --quiet \
     --define "install_flags BINARY=$BINARY MANUAL=$MANUAL CONFIG=$CONFIG" \
     "$spec"
 
-rm -f "$DIST"/runtime-agent-*.rpm
+# Debug symbols are a package of their own that nobody needs on a host, and so they lie apart.
+rm -f "$DIST"/runtime-agent-*.rpm "$DIST"/debug/runtime-agent-*.rpm
+mkdir -p "$DIST/debug"
+mv "$WORK"/rpm/RPMS/runtime-agent-debuginfo-*.rpm "$DIST/debug/"
 mv "$WORK"/rpm/RPMS/runtime-agent-*.rpm "$DIST/"

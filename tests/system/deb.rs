@@ -1,10 +1,12 @@
 //! The life of the Debian package: installed, upgraded, removed, purged.
 
-use std::time::Duration;
-
 use crate::host::{Host, Options};
 use crate::packages::{Format, installed};
-use crate::promises::{SERVICE, assert_healthy, assert_nothing_runs, assert_upgrade_keeps_state_and_restarts};
+use crate::promises::{
+    assert_an_image_needs_no_running_systemd, assert_healthy, assert_nothing_runs,
+    assert_the_administrator_decides_what_runs, assert_upgrade_brings_its_configuration,
+    assert_upgrade_keeps_state_and_restarts,
+};
 
 #[test]
 fn an_installation_runs_and_waits_for_a_token() {
@@ -71,15 +73,17 @@ fn a_purge_leaves_nothing_but_the_user() {
 
 #[test]
 fn what_is_installed_in_an_image_starts_with_its_first_boot() {
-    let mut host = Host::prepare(Options::default());
-    Format::Deb.install(&host, &Format::Deb.current());
+    assert_an_image_needs_no_running_systemd(Format::Deb);
+}
 
-    host.start();
+#[test]
+fn an_upgrade_brings_its_configuration_where_nobody_has_edited_the_old_one() {
+    assert_upgrade_brings_its_configuration(Format::Deb);
+}
 
-    host.wait_for_journal("the daemon's start", Duration::from_secs(30), |entry| {
-        entry.unit() == SERVICE && entry.message().starts_with("Started ")
-    });
-    assert_healthy(&host);
+#[test]
+fn what_the_administrator_masked_or_disabled_stays_so() {
+    assert_the_administrator_decides_what_runs(Format::Deb);
 }
 
 #[test]

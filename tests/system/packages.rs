@@ -59,14 +59,37 @@ impl Format {
         Packages::on_host(&Packages::find().upgrade, "upgrade", self.ending())
     }
 
-    /// Installs a package, or upgrades to it. Packages are asked for no dependencies by `rpm`, which knows nothing of
-    /// what Debian has installed.
+    /// Installs a package, or upgrades to it, or goes back to it; a configuration that was edited is kept, which is what
+    /// `dpkg` would otherwise ask for. Packages are asked for no dependencies by `rpm`, which knows nothing of what
+    /// Debian has installed.
     #[track_caller]
     pub(crate) fn install(self, host: &Host, package: &str) {
         match self {
-            Self::Deb => host.run(&["dpkg", "--install", package]).ok(),
-            Self::Rpm => host.run(&["rpm", "--upgrade", "--nodeps", package]).ok(),
+            Self::Deb => host.run(&["dpkg", "--force-confold", "--install", package]).ok(),
+            Self::Rpm => host.run(&["rpm", "--upgrade", "--nodeps", "--oldpackage", package]).ok(),
         };
+    }
+
+    /// Removes the package, and keeps what is the host's.
+    #[track_caller]
+    pub(crate) fn remove(self, host: &Host) {
+        match self {
+            Self::Deb => host.run(&["dpkg", "--remove", "runtime-agent"]).ok(),
+            Self::Rpm => host.run(&["rpm", "--erase", "runtime-agent"]).ok(),
+        };
+    }
+
+    /// The ending of the name under which the package's own configuration is laid beside an edited one.
+    fn beside(self) -> &'static str {
+        match self {
+            Self::Deb => "dpkg-dist",
+            Self::Rpm => "rpmnew",
+        }
+    }
+
+    /// Where a new version's configuration lies, once it has come to a host whose administrator had edited the old one.
+    pub(crate) fn new_configuration(self) -> String {
+        format!("/etc/runtime-agent/agent.toml.{}", self.beside())
     }
 
     /// The version of the installed package.

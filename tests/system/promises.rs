@@ -1,6 +1,8 @@
 //! What holds for both packages alike.
 
-use crate::host::Host;
+use std::time::Duration;
+
+use crate::host::{Host, Options};
 use crate::packages::{Format, installed};
 
 pub(crate) const SERVICE: &str = "runtime-agent.service";
@@ -57,6 +59,66 @@ pub(crate) fn assert_upgrade_keeps_state_and_restarts(format: Format) {
     assert_healthy(&host);
     assert_eq!(host.read_file("/var/lib/runtime-agent/kept/file"), "kept\n");
     assert!(host.read_file("/etc/runtime-agent/agent.toml").ends_with("# mine\n"));
+    assert!(host.read_file(&format.new_configuration()).ends_with(NEWS));
+
+    // And back again, to what the host had before.
+    format.install(&host, &format.current());
+
+    assert_eq!(format.version(&host), before.0);
+    assert_healthy(&host);
+    assert_eq!(host.read_file("/var/lib/runtime-agent/kept/file"), "kept\n");
+    assert!(host.read_file("/etc/runtime-agent/agent.toml").ends_with("# mine\n"));
+}
+
+/// The last line of the later version's configuration.
+const NEWS: &str = "# A later version says this.\n";
+
+/// Where nobody has edited the configuration, a new version brings its own.
+#[track_caller]
+pub(crate) fn assert_upgrade_brings_its_configuration(format: Format) {
+    let host = installed(format);
+
+    format.install(&host, &format.upgrade());
+
+    assert!(host.read_file("/etc/runtime-agent/agent.toml").ends_with(NEWS));
+    host.sh(&format!("! test -e {}", format.new_configuration())).ok();
+    assert_healthy(&host);
+}
+
+/// What an administrator has masked or disabled, no package starts or enables.
+#[track_caller]
+pub(crate) fn assert_the_administrator_decides_what_runs(format: Format) {
+    let masked = Host::boot(Options::default());
+    masked.run(&["systemctl", "mask", SERVICE]).ok();
+    format.install(&masked, &format.current());
+    format.install(&masked, &format.upgrade());
+    assert_eq!(masked.run(&["systemctl", "is-enabled", SERVICE]).fails_with(1).stdout, "masked\n");
+    assert_eq!(masked.property(SERVICE, "ActiveState"), "inactive");
+    format.remove(&masked);
+    assert_eq!(masked.run(&["systemctl", "is-system-running"]).ok(), "running");
+
+    let disabled = installed(format);
+    disabled.run(&["systemctl", "disable", "--now", SERVICE]).ok();
+    format.install(&disabled, &format.upgrade());
+    assert_eq!(disabled.run(&["systemctl", "is-enabled", SERVICE]).fails_with(1).stdout, "disabled\n");
+    assert_eq!(disabled.property(SERVICE, "ActiveState"), "inactive");
+}
+
+/// An image in which no systemd runs: what is installed, upgraded and removed there needs none.
+#[track_caller]
+pub(crate) fn assert_an_image_needs_no_running_systemd(format: Format) {
+    let mut host = Host::prepare(Options::default());
+    format.install(&host, &format.current());
+    format.install(&host, &format.upgrade());
+    format.remove(&host);
+    format.install(&host, &format.upgrade());
+
+    host.start();
+
+    host.wait_for_journal("the daemon's start", Duration::from_secs(30), |entry| {
+        entry.unit() == SERVICE && entry.message().starts_with("Started ")
+    });
+    assert_healthy(&host);
 }
 
 /// After a removal, nothing of the agent runs, listens or is to be started.

@@ -2,7 +2,11 @@
 
 use crate::host::{Host, Options};
 use crate::packages::{Format, installed};
-use crate::promises::{assert_healthy, assert_nothing_runs, assert_upgrade_keeps_state_and_restarts};
+use crate::promises::{
+    assert_an_image_needs_no_running_systemd, assert_healthy, assert_nothing_runs,
+    assert_the_administrator_decides_what_runs, assert_upgrade_brings_its_configuration,
+    assert_upgrade_keeps_state_and_restarts,
+};
 
 #[test]
 fn an_installation_runs_and_waits_for_a_token() {
@@ -36,12 +40,17 @@ fn an_erasure_stops_the_daemon_and_keeps_its_state() {
 
 #[test]
 fn what_is_installed_in_an_image_starts_with_its_first_boot() {
-    let mut host = Host::prepare(Options::default());
-    Format::Rpm.install(&host, &Format::Rpm.current());
+    assert_an_image_needs_no_running_systemd(Format::Rpm);
+}
 
-    host.start();
+#[test]
+fn an_upgrade_brings_its_configuration_where_nobody_has_edited_the_old_one() {
+    assert_upgrade_brings_its_configuration(Format::Rpm);
+}
 
-    assert_healthy(&host);
+#[test]
+fn what_the_administrator_masked_or_disabled_stays_so() {
+    assert_the_administrator_decides_what_runs(Format::Rpm);
 }
 
 #[test]
