@@ -76,7 +76,7 @@ pub enum Owner {
     },
 }
 
-/// Does what [`write`] does, for somebody else: the file has its owner before it has its name.
+/// Does what [`write()`] does, for somebody else: the file has its owner before it has its name.
 ///
 /// # Errors
 /// When any step fails; the old file, if there was one, is then untouched.
