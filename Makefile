@@ -92,7 +92,7 @@ install: ## Install what was built, below DESTDIR and PREFIX (/usr/local); keeps
 	install -D -m 0644 "$(MANUAL)/completions/_runtime-agent" "$(DESTDIR)$(ZSHDIR)/_runtime-agent"
 	install -D -m 0644 "$(MANUAL)/completions/runtime-agent.fish" "$(DESTDIR)$(FISHDIR)/runtime-agent.fish"
 	install -D -m 0644 -t "$(DESTDIR)$(DOCDIR)" README.md
-	for file in $$(cd etc && find examples -type f); do \
+	for file in $$(cd etc && find examples provisioning -type f); do \
 		install -D -m 0644 "etc/$$file" "$(DESTDIR)$(DOCDIR)/$$file"; \
 	done
 	$(if $(LICENSEDIR),install -D -m 0644 -t "$(DESTDIR)$(LICENSEDIR)" LICENSE)

@@ -13,6 +13,7 @@ mod machine;
 mod nginx;
 mod packages;
 mod promises;
+mod provisioning;
 mod rpm;
 mod service;
 mod templates;

@@ -8,9 +8,9 @@ set -euo pipefail
 # Debian 12 is the oldest systemd (252) that the units promise to work with.
 suite=bookworm
 
-# Beside a minimal system with systemd: what the agent's packages depend on, the tools of the rpm tests, and a web
-# server with its client, which hooks reload and ask.
-packages=systemd,systemd-sysv,dbus,ca-certificates,procps,rpm,nginx-light,curl
+# Beside a minimal system with systemd: what the agent's packages depend on, the tools of the rpm tests, a web server with
+# its client, which hooks reload and ask, and what provisions hosts.
+packages=systemd,systemd-sysv,dbus,ca-certificates,procps,rpm,nginx-light,curl,cloud-init,ansible-core,python3-apt
 
 root=${RUNTIME_AGENT_ROOTFS:-${XDG_CACHE_HOME:-/var/cache}/runtime-agent-tests/rootfs}
 
@@ -64,6 +64,9 @@ fi
 # Containers share the machine's network: a web server that started by itself would take port 80 from the others.
 # Nor shall a test run meet the daily search for updates.
 systemctl --root="$work" --quiet disable nginx.service apt-daily.timer apt-daily-upgrade.timer
+# Only the host that is provisioned by it needs cloud-init, and its network is this machine's.
+touch "$work/etc/cloud/cloud-init.disabled"
+echo 'network: {config: disabled}' >"$work/etc/cloud/cloud.cfg.d/99-network.cfg"
 
 # What debootstrap copied from this machine, and what it left out because an installer writes it.
 echo localhost >"$work/etc/hostname"
