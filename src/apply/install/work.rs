@@ -7,7 +7,7 @@ use super::super::foreign::ForeignState;
 use super::super::trust::Trusted;
 use super::Installer;
 use super::commands::takes_a_file;
-use super::directory::{Directory, Spot};
+use super::directory::{Directory, DirectoryError, Spot};
 use super::failure::Failure;
 use super::found::{Found, look};
 use super::input::{self, Desired, Input, Rules};
@@ -49,7 +49,7 @@ impl Work<'_, '_> {
         let outputs = input::parse(self.text, self.manifest.generation, &settings.limits)?;
         let input = rules.check(outputs, &self.manifest.runtime, self.foreign, &settings.limits)?;
         let (steps, next) = self.plan(&input, &rules)?;
-        let (mut journal, changes) = self.prepare(&steps, &input, &next);
+        let (mut journal, changes) = self.prepare(&steps, &input, &next)?;
         if changes.is_empty() {
             if next != self.installed {
                 next.save(&settings.applier_state)?;
@@ -147,9 +147,10 @@ impl Work<'_, '_> {
                     }
                     look(&directory, spot.name(), &lengths).map_err(failed)?
                 }
-                Err(super::directory::DirectoryError::Missing(_)) => Found::Absent,
+                Err(DirectoryError::Missing(_)) => Found::Absent,
                 Err(error) if desired.is_none() && error.is_absent() => Found::Absent,
-                Err(error) if desired.is_none() => {
+                // What cannot be looked at for now is not another file for that.
+                Err(error) if desired.is_none() && !error.may_pass() => {
                     tracing::warn!("{} is not removed: {error}", path.display());
                     Found::Other("in a directory that is not gone into")
                 }
@@ -168,7 +169,12 @@ impl Work<'_, '_> {
     }
 
     /// The journal of what is to be done, and what that changes for whom.
-    fn prepare(&self, steps: &BTreeMap<PathBuf, Step>, input: &Input, next: &Installed) -> (Journal, Changes) {
+    fn prepare(
+        &self,
+        steps: &BTreeMap<PathBuf, Step>,
+        input: &Input,
+        next: &Installed,
+    ) -> Result<(Journal, Changes), DirectoryError> {
         let mut journal = Journal {
             id: uuid::Uuid::new_v4().simple().to_string(),
             stage: Stage::Staging,
@@ -216,14 +222,14 @@ impl Work<'_, '_> {
                 list.push(whole);
             }
         }
-        journal.directories = missing(&journal.operations);
+        journal.directories = missing(&journal.operations)?;
         let empty = |directory: &Path| !next.files.keys().any(|path| path.starts_with(directory));
         let made = self.installed.directories.iter();
         journal.dropped = made
             .filter(|(path, _)| empty(path))
             .map(|(path, fixed)| Spot { fixed: fixed.clone(), path: path.clone() })
             .collect();
-        (journal, changes)
+        Ok((journal, changes))
     }
 
     /// Everything between the journal and the confirmation.
@@ -297,22 +303,25 @@ fn about(failure: Failure, path: &Path) -> Failure {
 }
 
 /// The directories that have to be made, each after the one that it lies in.
-fn missing(operations: &[Operation]) -> Vec<Spot> {
+fn missing(operations: &[Operation]) -> Result<Vec<Spot>, DirectoryError> {
     let trusted = Trusted::of_this_process();
     let mut missing = BTreeMap::new();
     for spot in operations.iter().filter(|operation| operation.new.is_some()).map(|operation| &operation.spot) {
         let above = spot.below().ancestors().filter(|below| **below != *"");
         for below in above {
             let path = spot.fixed.join(below);
-            if missing.contains_key(&path)
-                || !Directory::open(trusted, &spot.fixed, below).is_err_and(|error| error.is_absent())
-            {
+            if missing.contains_key(&path) {
                 break;
+            }
+            match Directory::open(trusted, &spot.fixed, below) {
+                Ok(_) => break,
+                Err(error) if error.is_absent() => {}
+                Err(error) => return Err(error),
             }
             missing.insert(path.clone(), Spot { fixed: spot.fixed.clone(), path });
         }
     }
-    missing.into_values().collect()
+    Ok(missing.into_values().collect())
 }
 
 /// Why nothing may be installed.
