@@ -51,7 +51,7 @@ impl Transaction<'_> {
             if operation.old.is_some() {
                 let old = directory.read(operation.spot.name()).map_err(at("read", path))?;
                 let kept =
-                    keep_attributes(&old, &file).map_err(at("keep the extended attributes of", path))?;
+                    keep_attributes(self.trusted, &old, &file).map_err(at("keep the extended attributes of", path))?;
                 self.warnings.extend(kept.map(|warning| format!("{}: {warning}", path.display())));
             }
             file.sync_all().map_err(at("sync", path))?;
