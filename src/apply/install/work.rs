@@ -16,6 +16,7 @@ use super::plan::{Hindrance, Kept, Step, Wanted, Whose, plan};
 use super::record::{Installed, InstalledFile};
 use super::transaction::Content;
 use crate::config::{OnConflict, TemplateName, TemplateRule};
+use crate::disk::DiskError;
 use crate::output::manifest::Manifest;
 
 /// What one installation is made from.
@@ -65,22 +66,43 @@ impl Work<'_, '_> {
             ));
         }
         journal.save(&settings.applier_state)?;
-        let result = self.carry_out(&mut journal, &input, &changed).await;
+        if let Err(failure) = self.carry_out(&mut journal, &input, &changed).await {
+            return Err(self.take_back(&mut journal, failure).await);
+        }
         let mut next = Installed { transaction: Some(journal.id.clone()), ..next };
         next.directories.retain(|path, _| !journal.dropped.iter().any(|dropped| dropped.path == *path));
         next.directories.extend(journal.directories.iter().map(|made| (made.path.clone(), made.fixed.clone())));
-        let result = result.and_then(|()| Ok(next.save(&settings.applier_state)?));
-        if let Err(failure) = result {
-            self.installer.report.units.clear();
-            return Err(match self.installer.take_back(&mut journal).await {
-                Ok(()) => failure,
-                Err(sentence) => Failure::again(format!("{failure}; and {sentence}")),
+        if let Err(error) = next.save(&settings.applier_state) {
+            return Err(match self.forget(&journal) {
+                Ok(()) => self.take_back(&mut journal, error.into()).await,
+                Err(doubt) => Failure::again(format!(
+                    "{error}; the new files are in place, and the next request decides whether they stay, for {doubt}"
+                )),
             });
         }
         self.installer.report.written = journal.operations.iter().filter(|operation| operation.new.is_some()).count();
         self.installer.report.removed = journal.operations.len() - self.installer.report.written;
         if let Err(sentence) = self.installer.clear_up(&mut journal) {
             self.installer.warn(format!("{sentence}; the next request tries again"));
+        }
+        Ok(())
+    }
+
+    /// Takes the transaction back, and gives what is said then.
+    async fn take_back(&mut self, journal: &mut Journal, failure: Failure) -> Failure {
+        self.installer.report.units.clear();
+        match self.installer.take_back(journal).await {
+            Ok(()) => failure,
+            Err(sentence) => Failure::again(format!("{failure}; and {sentence}")),
+        }
+    }
+
+    /// Sees that the record does not name the transaction, although it could not be written: the file may have got its
+    /// name and only not be durable, and would make final what is about to be taken back.
+    fn forget(&self, journal: &Journal) -> Result<(), DiskError> {
+        let state = &self.installer.settings.applier_state;
+        if Installed::load(state)?.transaction.as_deref() == Some(&journal.id) {
+            self.installed.save(state)?;
         }
         Ok(())
     }
