@@ -12,6 +12,9 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
+/// How often one path is walked, where the kernel asks for it.
+const MOST_WALKS: u32 = 100;
+
 /// Why a file is not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ForeignError {
@@ -30,6 +33,9 @@ pub(super) enum ForeignError {
     /// It is somebody else's.
     #[error("belongs to the user {0}, and not to the owner of the state directory")]
     Owner(u32),
+    /// It cannot be had without waiting for somebody.
+    #[error("cannot be read: somebody holds it (a lease, see fcntl(2)), as the daemon never does")]
+    Held,
     /// It is too long.
     #[error("is longer than the {0} bytes that are read")]
     TooLong(u64),
@@ -78,10 +84,11 @@ impl ForeignState {
         let how = OpenHow::new()
             .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV);
-        loop {
+        for _ in 0..MOST_WALKS {
             return match openat2(&self.state, path, how) {
                 Ok(file) => Ok(file.into()),
-                // A rename somewhere on the machine raced with the walk; the kernel asks to walk again.
+                // A rename somewhere on the machine raced with the walk, and the kernel asks to walk again. Or the file
+                // is under a lease, of which the kernel says the same for as long as the holder likes.
                 Err(Errno::EAGAIN | Errno::EINTR) => continue,
                 Err(Errno::ENOENT | Errno::ENOTDIR) => Err(ForeignError::Missing),
                 Err(Errno::ELOOP | Errno::EXDEV) => Err(ForeignError::Led),
@@ -91,6 +98,7 @@ impl ForeignState {
                 Err(error) => Err(io::Error::from(error).into()),
             };
         }
+        Err(ForeignError::Held)
     }
 }
 

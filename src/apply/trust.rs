@@ -116,14 +116,18 @@ impl Trusted {
         Err(Untrusted::Writable { path: path.to_owned(), who })
     }
 
+    /// Whether the thing belongs to a trusted user.
+    pub(super) fn owns(self, metadata: &Metadata) -> bool {
+        metadata.uid() == 0 || metadata.uid() == self.own
+    }
+
     /// Whether nobody else can put anything into the folder, or take anything out.
     pub(super) fn check_folder(self, folder: &Path) -> Result<(), Untrusted> {
         self.check(folder, &look_at(folder)?)
     }
 
     fn check_owner(self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
-        let uid = metadata.uid();
-        if uid == 0 || uid == self.own { Ok(()) } else { Err(Untrusted::Owner { path: path.to_owned(), uid }) }
+        if self.owns(metadata) { Ok(()) } else { Err(Untrusted::Owner { path: path.to_owned(), uid: metadata.uid() }) }
     }
 
     fn check_passage(self, folder: &Path, metadata: &Metadata) -> Result<(), Untrusted> {

@@ -66,6 +66,19 @@ pub(super) enum DirectoryError {
 }
 
 impl DirectoryError {
+    /// Whether another try may work, without anybody changing something about the way to it.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            // It was there, or was made, a moment ago.
+            Self::Missing(_) | Self::Io(..) => true,
+            Self::Way(Untrusted::Io { source, .. }) => {
+                !matches!(source.raw_os_error().map(Errno::from_raw), Some(Errno::ELOOP | Errno::ENOTDIR))
+            }
+            Self::Way(Untrusted::Owner { .. } | Untrusted::Writable { .. }) => false,
+            Self::FixedMissing(_) | Self::Led(_) | Self::NotADirectory(_) => false,
+        }
+    }
+
     /// Whether it, or one above it, is simply not there.
     pub(super) fn is_absent(&self) -> bool {
         match self {

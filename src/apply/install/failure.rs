@@ -35,14 +35,7 @@ impl Failure {
 
 impl From<DirectoryError> for Failure {
     fn from(error: DirectoryError) -> Self {
-        match error {
-            DirectoryError::FixedMissing(_)
-            | DirectoryError::Way(_)
-            | DirectoryError::Led(_)
-            | DirectoryError::NotADirectory(_) => Self::refused(error.to_string()),
-            // It was there, or was made, a moment ago.
-            DirectoryError::Missing(_) | DirectoryError::Io(..) => Self::again(error.to_string()),
-        }
+        if error.may_pass() { Self::again(error.to_string()) } else { Self::refused(error.to_string()) }
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::super::trust::Trusted;
 use super::directory::Directory;
 use crate::snapshot::Sha256;
 
@@ -139,11 +140,17 @@ const LABEL: &str = "security.selinux";
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
 /// Gives `new` the extended attributes of the file that it replaces: the label of SELinux, those of users, and the
-/// access list, if that goes with the new mode. What belongs to content (capabilities, signatures) is not taken along.
+/// access list, if that goes with the new mode. What belongs to content (capabilities, signatures) is not taken along;
+/// nor is anything of a file that somebody put there whom neither we trust nor the new file is for: an access list would
+/// let them read what they are not to.
 ///
 /// Answers a warning where the label cannot be set.
-pub(super) fn keep_attributes(old: &File, new: &File) -> io::Result<Option<String>> {
-    let same_mode = old.metadata()?.mode() & 0o7777 == new.metadata()?.mode() & 0o7777;
+pub(super) fn keep_attributes(trusted: Trusted, old: &File, new: &File) -> io::Result<Option<String>> {
+    let (before, now) = (old.metadata()?, new.metadata()?);
+    if !trusted.owns(&before) && before.uid() != now.uid() {
+        return Ok(None);
+    }
+    let same_mode = before.mode() & 0o7777 == now.mode() & 0o7777;
     let mut warning = None;
     for name in names(old)? {
         let wanted = name == LABEL || name.starts_with("user.") || (name == ACCESS_LIST && same_mode);

@@ -165,7 +165,8 @@ fn twice(path: &Path) -> Failure {
 /// Where the entry's file goes, as the applier itself computes it.
 fn destination(rule: &Rule<'_>, entry: &OutputEntry, runtime: &RuntimeId) -> Result<PathBuf, Failure> {
     let computed = rule.pattern.compute(runtime, &entry.item).map_err(|error| Failure::refused(error.to_string()))?;
-    if computed == Path::new(&entry.destination) {
+    // Byte for byte: to a comparison of paths, `a//b` and `a/b/` are the same.
+    if computed.as_os_str() == &*entry.destination {
         Ok(computed)
     } else {
         Err(Failure::refused(format!(

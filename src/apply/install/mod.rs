@@ -48,6 +48,7 @@ use super::request::Attempt;
 use super::stop::Stop;
 use super::task::Task;
 use super::trust::Trusted;
+use crate::disk;
 use crate::output::manifest::Manifest;
 use crate::transport::fit;
 
@@ -91,6 +92,8 @@ impl<'a> Installer<'a> {
         let Some(mut journal) = Journal::load(state)? else { return Ok(()) };
         let installed = Installed::load(state).map_err(|error| error.to_string())?;
         if installed.transaction.as_deref() == Some(&journal.id) {
+            // Nobody may have seen the end of that write; the old files go only once it is durable.
+            disk::sync_folder(state).map_err(|error| error.to_string())?;
             return self.clear_up(&mut journal);
         }
         tracing::warn!("an installation was interrupted; it is taken back");

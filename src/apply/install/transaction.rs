@@ -47,10 +47,11 @@ impl Transaction<'_> {
             let content = content(path).ok_or_else(|| Failure::again(format!("{} has no content", path.display())))?;
             let directory = self.open(&operation.spot)?;
             let file = directory.create(&new.name).map_err(at("write", path))?;
-            fill(&file, new, &content)?;
+            fill(&file, path, new, &content)?;
             if operation.old.is_some() {
                 let old = directory.read(operation.spot.name()).map_err(at("read", path))?;
-                let kept = keep_attributes(&old, &file).map_err(at("keep the extended attributes of", path))?;
+                let kept =
+                    keep_attributes(self.trusted, &old, &file).map_err(at("keep the extended attributes of", path))?;
                 self.warnings.extend(kept.map(|warning| format!("{}: {warning}", path.display())));
             }
             file.sync_all().map_err(at("sync", path))?;
@@ -168,7 +169,7 @@ fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
 }
 
 /// Writes the content, and sets owner and mode.
-fn fill(file: &File, new: &NewFile, content: &Content<'_>) -> Result<(), Failure> {
+fn fill(file: &File, path: &Path, new: &NewFile, content: &Content<'_>) -> Result<(), Failure> {
     let shape = &new.shape;
     let name = || content.path.display().to_string();
     let source = content
@@ -181,13 +182,13 @@ fn fill(file: &File, new: &NewFile, content: &Content<'_>) -> Result<(), Failure
         context.update(piece);
         writer.write_all(piece)
     });
-    let copied = copied.map_err(|error| Failure::again(format!("cannot write {}: {error}", new.name)))?;
+    let copied = copied.map_err(at("write", path))?;
     if copied != shape.size || Sha256::of(context) != shape.sha256 {
         return Err(Failure::again(format!("the content {} changed while it was read", name())));
     }
     let attributes = fchown(file, Some(shape.uid), Some(shape.gid))
         .and_then(|()| file.set_permissions(std::fs::Permissions::from_mode(shape.mode)));
-    attributes.map_err(|error| Failure::again(format!("cannot set owner and mode of {}: {error}", new.name)))
+    attributes.map_err(at("set owner and mode of", path))
 }
 
 /// Whether the file is the one that was planned for.

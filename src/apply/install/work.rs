@@ -7,7 +7,7 @@ use super::super::foreign::ForeignState;
 use super::super::trust::Trusted;
 use super::Installer;
 use super::commands::takes_a_file;
-use super::directory::{Directory, Spot};
+use super::directory::{Directory, DirectoryError, Spot};
 use super::failure::Failure;
 use super::found::{Found, look};
 use super::input::{self, Desired, Input, Rules};
@@ -16,6 +16,7 @@ use super::plan::{Hindrance, Kept, Step, Wanted, Whose, plan};
 use super::record::{Installed, InstalledFile};
 use super::transaction::Content;
 use crate::config::{OnConflict, TemplateName, TemplateRule};
+use crate::disk::DiskError;
 use crate::output::manifest::Manifest;
 
 /// What one installation is made from.
@@ -49,7 +50,7 @@ impl Work<'_, '_> {
         let outputs = input::parse(self.text, self.manifest.generation, &settings.limits)?;
         let input = rules.check(outputs, &self.manifest.runtime, self.foreign, &settings.limits)?;
         let (steps, next) = self.plan(&input, &rules)?;
-        let (mut journal, changes) = self.prepare(&steps, &input, &next);
+        let (mut journal, changes) = self.prepare(&steps, &input, &next)?;
         if changes.is_empty() {
             if next != self.installed {
                 next.save(&settings.applier_state)?;
@@ -65,22 +66,43 @@ impl Work<'_, '_> {
             ));
         }
         journal.save(&settings.applier_state)?;
-        let result = self.carry_out(&mut journal, &input, &changed).await;
+        if let Err(failure) = self.carry_out(&mut journal, &input, &changed).await {
+            return Err(self.take_back(&mut journal, failure).await);
+        }
         let mut next = Installed { transaction: Some(journal.id.clone()), ..next };
         next.directories.retain(|path, _| !journal.dropped.iter().any(|dropped| dropped.path == *path));
         next.directories.extend(journal.directories.iter().map(|made| (made.path.clone(), made.fixed.clone())));
-        let result = result.and_then(|()| Ok(next.save(&settings.applier_state)?));
-        if let Err(failure) = result {
-            self.installer.report.units.clear();
-            return Err(match self.installer.take_back(&mut journal).await {
-                Ok(()) => failure,
-                Err(sentence) => Failure::again(format!("{failure}; and {sentence}")),
+        if let Err(error) = next.save(&settings.applier_state) {
+            return Err(match self.forget(&journal) {
+                Ok(()) => self.take_back(&mut journal, error.into()).await,
+                Err(doubt) => Failure::again(format!(
+                    "{error}; the new files are in place, and the next request decides whether they stay, for {doubt}"
+                )),
             });
         }
         self.installer.report.written = journal.operations.iter().filter(|operation| operation.new.is_some()).count();
         self.installer.report.removed = journal.operations.len() - self.installer.report.written;
         if let Err(sentence) = self.installer.clear_up(&mut journal) {
             self.installer.warn(format!("{sentence}; the next request tries again"));
+        }
+        Ok(())
+    }
+
+    /// Takes the transaction back, and gives what is said then.
+    async fn take_back(&mut self, journal: &mut Journal, failure: Failure) -> Failure {
+        self.installer.report.units.clear();
+        match self.installer.take_back(journal).await {
+            Ok(()) => failure,
+            Err(sentence) => Failure::again(format!("{failure}; and {sentence}")),
+        }
+    }
+
+    /// Sees that the record does not name the transaction, although it could not be written: the file may have got its
+    /// name and only not be durable, and would make final what is about to be taken back.
+    fn forget(&self, journal: &Journal) -> Result<(), DiskError> {
+        let state = &self.installer.settings.applier_state;
+        if Installed::load(state)?.transaction.as_deref() == Some(&journal.id) {
+            self.installed.save(state)?;
         }
         Ok(())
     }
@@ -147,9 +169,10 @@ impl Work<'_, '_> {
                     }
                     look(&directory, spot.name(), &lengths).map_err(failed)?
                 }
-                Err(super::directory::DirectoryError::Missing(_)) => Found::Absent,
+                Err(DirectoryError::Missing(_)) => Found::Absent,
                 Err(error) if desired.is_none() && error.is_absent() => Found::Absent,
-                Err(error) if desired.is_none() => {
+                // What cannot be looked at for now is not another file for that.
+                Err(error) if desired.is_none() && !error.may_pass() => {
                     tracing::warn!("{} is not removed: {error}", path.display());
                     Found::Other("in a directory that is not gone into")
                 }
@@ -168,7 +191,12 @@ impl Work<'_, '_> {
     }
 
     /// The journal of what is to be done, and what that changes for whom.
-    fn prepare(&self, steps: &BTreeMap<PathBuf, Step>, input: &Input, next: &Installed) -> (Journal, Changes) {
+    fn prepare(
+        &self,
+        steps: &BTreeMap<PathBuf, Step>,
+        input: &Input,
+        next: &Installed,
+    ) -> Result<(Journal, Changes), DirectoryError> {
         let mut journal = Journal {
             id: uuid::Uuid::new_v4().simple().to_string(),
             stage: Stage::Staging,
@@ -216,14 +244,14 @@ impl Work<'_, '_> {
                 list.push(whole);
             }
         }
-        journal.directories = missing(&journal.operations);
+        journal.directories = missing(&journal.operations)?;
         let empty = |directory: &Path| !next.files.keys().any(|path| path.starts_with(directory));
         let made = self.installed.directories.iter();
         journal.dropped = made
             .filter(|(path, _)| empty(path))
             .map(|(path, fixed)| Spot { fixed: fixed.clone(), path: path.clone() })
             .collect();
-        (journal, changes)
+        Ok((journal, changes))
     }
 
     /// Everything between the journal and the confirmation.
@@ -297,22 +325,25 @@ fn about(failure: Failure, path: &Path) -> Failure {
 }
 
 /// The directories that have to be made, each after the one that it lies in.
-fn missing(operations: &[Operation]) -> Vec<Spot> {
+fn missing(operations: &[Operation]) -> Result<Vec<Spot>, DirectoryError> {
     let trusted = Trusted::of_this_process();
     let mut missing = BTreeMap::new();
     for spot in operations.iter().filter(|operation| operation.new.is_some()).map(|operation| &operation.spot) {
         let above = spot.below().ancestors().filter(|below| **below != *"");
         for below in above {
             let path = spot.fixed.join(below);
-            if missing.contains_key(&path)
-                || !Directory::open(trusted, &spot.fixed, below).is_err_and(|error| error.is_absent())
-            {
+            if missing.contains_key(&path) {
                 break;
+            }
+            match Directory::open(trusted, &spot.fixed, below) {
+                Ok(_) => break,
+                Err(error) if error.is_absent() => {}
+                Err(error) => return Err(error),
             }
             missing.insert(path.clone(), Spot { fixed: spot.fixed.clone(), path });
         }
     }
-    missing.into_values().collect()
+    Ok(missing.into_values().collect())
 }
 
 /// Why nothing may be installed.
