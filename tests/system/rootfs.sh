@@ -9,8 +9,8 @@ set -euo pipefail
 suite=bookworm
 
 # Beside a minimal system with systemd: what the agent's packages depend on, the tools of the rpm tests, a web server with
-# its client, which hooks reload and ask, and what provisions hosts.
-packages=systemd,systemd-sysv,dbus,ca-certificates,procps,rpm,nginx-light,curl,cloud-init,ansible-core,python3-apt
+# its client, which hooks reload and ask, and what provisions hosts (debootstrap does not know what provides something).
+packages=systemd,systemd-sysv,dbus,ca-certificates,procps,rpm,nginx-light,curl,cloud-init,ansible-core,python3-apt,python3-cffi-backend
 
 root=${RUNTIME_AGENT_ROOTFS:-${XDG_CACHE_HOME:-/var/cache}/runtime-agent-tests/rootfs}
 
