@@ -10,4 +10,5 @@ mod faults;
 mod mounts;
 mod planted;
 mod requests;
+mod sequences;
 mod site;
