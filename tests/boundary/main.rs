@@ -8,6 +8,7 @@
 
 mod faults;
 mod mounts;
+mod owned;
 mod planted;
 mod requests;
 mod sequences;

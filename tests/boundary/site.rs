@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -284,15 +284,16 @@ pub fn tree(root: &Path) -> Tree {
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(folder) else { continue };
         for entry in entries {
-            let path = entry.unwrap().path();
-            let metadata = fs::symlink_metadata(&path).unwrap();
+            // Somebody may be at work there: what has gone meanwhile is left out, and no link is followed.
+            let Ok(path) = entry.map(|entry| entry.path()) else { continue };
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
             let content = if metadata.is_dir() {
                 folders.push(path.clone());
                 Vec::new()
             } else if metadata.is_symlink() {
-                fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
+                fs::read_link(&path).unwrap_or_default().into_os_string().into_encoded_bytes()
             } else if metadata.is_file() {
-                fs::read(&path).unwrap()
+                read_itself(&path).unwrap_or_default()
             } else {
                 Vec::new()
             };
@@ -300,6 +301,13 @@ pub fn tree(root: &Path) -> Tree {
         }
     }
     all
+}
+
+fn read_itself(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let mut content = Vec::new();
+    File::options().read(true).custom_flags(flags).open(path)?.read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// Whether a name is one that the applier uses only while it works.

@@ -127,6 +127,11 @@ impl Directory {
         &self.path
     }
 
+    /// Whether nobody but trusted users can put another file in the place of one in it, or turn the way to it.
+    pub(super) fn is_held(&self, trusted: Trusted) -> bool {
+        trusted.resolve(&self.path).and_then(|real| trusted.check_folder(&real)).is_ok()
+    }
+
     /// What tells it from every other one.
     pub(super) fn identity(&self) -> io::Result<(u64, u64)> {
         let stat = nix::sys::stat::fstat(&self.fd)?;

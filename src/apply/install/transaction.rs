@@ -6,13 +6,15 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
+use tempfile::NamedTempFile;
 
 use super::super::foreign::ForeignState;
 use super::super::trust::Trusted;
 use super::directory::{Directory, DirectoryError, Spot};
 use super::failure::Failure;
-use super::found::{Found, Identity, each_piece, keep_attributes, look};
+use super::found::{Found, Identity, Shape, each_piece, keep_attributes, look};
 use super::journal::{Fate, Journal, NewFile, OldFile, Operation, Stage, backup};
+use crate::disk::TEMPORARY;
 use crate::snapshot::Sha256;
 
 /// A transaction at work on the file system.
@@ -47,7 +49,7 @@ impl Transaction<'_> {
             let content = content(path).ok_or_else(|| Failure::again(format!("{} has no content", path.display())))?;
             let directory = self.open(&operation.spot)?;
             let file = directory.create(&new.name).map_err(at("write", path))?;
-            fill(&file, path, new, &content)?;
+            fill(&file, path, &new.shape, &content)?;
             if operation.old.is_some() {
                 let old = directory.read(operation.spot.name()).map_err(at("read", path))?;
                 let kept =
@@ -168,9 +170,20 @@ fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
     move |error| Failure::again(format!("cannot {action} {}: {error}", path.display()))
 }
 
+/// A copy of what is to be at `path`, in the applier's own state directory; it goes when this is dropped.
+pub(super) fn copy_apart(
+    state: &Path,
+    path: &Path,
+    shape: &Shape,
+    content: &Content<'_>,
+) -> Result<NamedTempFile, Failure> {
+    let copy = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(state).map_err(at("make a copy of", path))?;
+    fill(copy.as_file(), path, shape, content)?;
+    Ok(copy)
+}
+
 /// Writes the content, and sets owner and mode.
-fn fill(file: &File, path: &Path, new: &NewFile, content: &Content<'_>) -> Result<(), Failure> {
-    let shape = &new.shape;
+fn fill(file: &File, path: &Path, shape: &Shape, content: &Content<'_>) -> Result<(), Failure> {
     let name = || content.path.display().to_string();
     let source = content
         .state

@@ -14,7 +14,7 @@ use super::input::{self, Desired, Input, Rules};
 use super::journal::{Fate, Journal, NewFile, OldFile, Operation, Stage, Told, temporary};
 use super::plan::{Hindrance, Kept, Step, Wanted, Whose, plan};
 use super::record::{Installed, InstalledFile};
-use super::transaction::Content;
+use super::transaction::{Content, copy_apart};
 use crate::config::{OnConflict, TemplateName, TemplateRule};
 use crate::disk::DiskError;
 use crate::output::manifest::Manifest;
@@ -267,15 +267,23 @@ impl Work<'_, '_> {
         let content = |path: &Path| {
             input.files.get(path).map(|desired| Content { state: foreign, path: desired.content.clone() })
         };
-        self.installer.transaction(journal).stage(content)?;
+        self.installer.transaction(journal).stage(&content)?;
         let checks = changed.iter().filter_map(|(rule, changed)| {
             let validate = rule.install.as_ref()?.validate.as_ref()?;
             (changed.installed > 0).then_some((rule, validate, changed))
         });
         for (rule, validate, changed) in checks.clone().filter(|(_, validate, _)| takes_a_file(validate)) {
             for (spot, name) in &changed.new {
-                let directory = Directory::open(Trusted::of_this_process(), &spot.fixed, spot.below())?;
-                let file = directory.path().join(name);
+                let trusted = Trusted::of_this_process();
+                let directory = Directory::open(trusted, &spot.fixed, spot.below())?;
+                // A command follows links. Where somebody else could put one in the place of the file, the command would
+                // read what only root can, and tell of it.
+                let desired = input.files.get(&spot.path).filter(|_| !directory.is_held(trusted));
+                let apart = desired
+                    .zip(content(&spot.path))
+                    .map(|(desired, content)| copy_apart(state, &spot.path, &desired.shape, &content));
+                let apart = apart.transpose()?;
+                let file = apart.as_ref().map_or(directory.path().join(name), |apart| apart.path().to_owned());
                 let checked = commands.validate(&rule.name, validate, Some(&file), stop).await;
                 checked.map_err(|failure| about(failure, &spot.path))?;
             }
