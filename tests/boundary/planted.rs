@@ -22,11 +22,9 @@ const IN_PLACE_OF_A_FILE: [(&str, Plant); 9] = [
     ("a link to a secret", |site, path| symlink(site.path("precious"), path).unwrap()),
     ("a link out by the way of dots", |_, path| symlink("../../../../precious", path).unwrap()),
     ("a link to an open file", |_, path| symlink("/proc/self/fd/0", path).unwrap()),
-    // As root, the secret is somebody else's; otherwise it is a file like any other, and no secret.
+    // As root, the secret is somebody else's; otherwise it would be a file like any other, and no secret.
     ("a second name of a secret", |site, path| {
-        if is_root() {
-            fs::hard_link(site.path("precious"), path).unwrap();
-        }
+        if is_root() { fs::hard_link(site.path("precious"), path) } else { fs::create_dir(path) }.unwrap();
     }),
     ("a pipe", |_, path| mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap()),
     ("a socket", |site, path| {
@@ -37,9 +35,10 @@ const IN_PLACE_OF_A_FILE: [(&str, Plant); 9] = [
     ("a folder", |_, path| fs::create_dir(path).unwrap()),
     ("a huge hole", |_, path| File::create(path).unwrap().set_len(1 << 40).unwrap()),
     ("a device that never ends", |_, path| {
-        if is_root() {
-            // Where the machine lets nobody make devices, nobody can plant them either.
-            let _ = mknod(path, SFlag::S_IFCHR, Mode::S_IRUSR, nix::sys::stat::makedev(1, 5));
+        let zero = nix::sys::stat::makedev(1, 5);
+        // Where the machine lets nobody make devices, nobody can plant them either.
+        if mknod(path, SFlag::S_IFCHR, Mode::S_IRUSR, zero).is_err() {
+            fs::create_dir(path).unwrap();
         }
     }),
 ];
