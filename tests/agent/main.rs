@@ -15,6 +15,7 @@ mod endings;
 mod following;
 mod hooks;
 mod host;
+mod hostile;
 mod installing;
 mod interruption;
 mod kills;
