@@ -176,17 +176,17 @@ fn a_list_that_leads_elsewhere_is_refused() {
     entries.push(json!([good.clone()]));
     let before = site.tree("etc");
     for entry in entries {
-        site.publish_entries(2, vec![entry.clone()]);
+        site.publish_entries(2, std::slice::from_ref(&entry));
         let answer = site.ask(2);
         assert_eq!(answer.result(), "refused", "{entry}: {answer:?}");
         assert!(!answer.message().contains(char::is_control), "{:?}", answer.message());
         assert_eq!(site.tree("etc"), before, "{entry}");
     }
     // Its mode is that of the rule, whatever the list says; and one file is one file.
-    site.publish_entries(2, vec![with(&["mode"], "0644".into())]);
+    site.publish_entries(2, &[with(&["mode"], "0644".into())]);
     assert_eq!(site.ask(2).result(), "done");
     assert_eq!(fs::metadata(site.path("etc/conf.d/a.conf")).unwrap().permissions().mode() & 0o7777, 0o640);
-    site.publish_entries(2, vec![good.clone(), good]);
+    site.publish_entries(2, &[good.clone(), good]);
     assert_eq!(site.ask(2).reason(), "install-refused");
     site.keeps_its_secret();
     is_refused_as_text(&site);

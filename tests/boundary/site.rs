@@ -137,8 +137,8 @@ impl Site {
 
     /// Publishes a generation with these files, as the daemon does.
     pub fn publish(&self, generation: u64, files: &[Rendered<'_>]) {
-        let entries = files.iter().map(|file| self.entry(file)).collect();
-        self.publish_entries(generation, entries);
+        let entries: Vec<_> = files.iter().map(|file| self.entry(file)).collect();
+        self.publish_entries(generation, &entries);
     }
 
     /// The entry for a file, the content of which is put in place.
@@ -157,7 +157,7 @@ impl Site {
     }
 
     /// Publishes a generation with this list of files.
-    pub fn publish_entries(&self, generation: u64, entries: Vec<Value>) {
+    pub fn publish_entries(&self, generation: u64, entries: &[Value]) {
         let folder = self.generation(generation);
         fs::create_dir_all(&folder).unwrap();
         let manifest = json!({
@@ -221,7 +221,9 @@ impl Site {
         // Where the tests lie, others may not be able to go; memory may not be a place to start programs from.
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("role");
-        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        // Not by this process: another test that forks meanwhile would hold it open for writing, and it could not start.
+        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap();
+        assert!(copied.success());
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let mut command = Command::new(&program);
         command.args(["--exact", role, "--ignored", "--nocapture", "--test-threads=1"]);

@@ -267,7 +267,7 @@ impl Work<'_, '_> {
         let content = |path: &Path| {
             input.files.get(path).map(|desired| Content { state: foreign, path: desired.content.clone() })
         };
-        self.installer.transaction(journal).stage(&content)?;
+        self.installer.transaction(journal).stage(content)?;
         let checks = changed.iter().filter_map(|(rule, changed)| {
             let validate = rule.install.as_ref()?.validate.as_ref()?;
             (changed.installed > 0).then_some((rule, validate, changed))
