@@ -14,6 +14,7 @@ mod nginx;
 mod packages;
 mod promises;
 mod provisioning;
+mod readme;
 mod rpm;
 mod service;
 mod templates;
