@@ -71,6 +71,9 @@ LICENSEDIR ?= $(DOCDIR)
 
 conf := $(SYSCONFDIR)/runtime-agent
 
+# What units name by its whole path, as it lies here.
+placed = -e 's|/usr/bin/runtime-agent|$(BINDIR)/runtime-agent|' -e 's|/usr/lib/tmpfiles\.d|$(TMPFILESDIR)|'
+
 .PHONY: install
 install: ## Install what was built, below DESTDIR and PREFIX (/usr/local); keeps a changed configuration
 	@test -x "$(BINARY)" || { echo "make install: there is no $(BINARY). Run 'make build' first." >&2; exit 1; }
@@ -78,12 +81,14 @@ install: ## Install what was built, below DESTDIR and PREFIX (/usr/local); keeps
 	install -D -m 0755 "$(BINARY)" "$(DESTDIR)$(BINDIR)/runtime-agent"
 	install -d "$(DESTDIR)$(UNITDIR)"
 	for unit in systemd/*.service systemd/*.socket; do \
-		sed 's|/usr/bin/runtime-agent|$(BINDIR)/runtime-agent|' "$$unit" >"$(DESTDIR)$(UNITDIR)/$${unit##*/}"; \
-		chmod 0644 "$(DESTDIR)$(UNITDIR)/$${unit##*/}"; \
+		plain="$${unit##*/}"; instance="$${plain%.*}@.$${plain##*.}"; \
+		sed $(placed) "$$unit" >"$(DESTDIR)$(UNITDIR)/$$plain"; \
+		sed -f systemd/instance.sed "$$unit" | sed $(placed) >"$(DESTDIR)$(UNITDIR)/$$instance"; \
+		chmod 0644 "$(DESTDIR)$(UNITDIR)/$$plain" "$(DESTDIR)$(UNITDIR)/$$instance"; \
 	done
 	install -D -m 0644 systemd/runtime-agent.sysusers "$(DESTDIR)$(SYSUSERSDIR)/runtime-agent.conf"
 	install -D -m 0644 systemd/runtime-agent.tmpfiles "$(DESTDIR)$(TMPFILESDIR)/runtime-agent.conf"
-	install -d "$(DESTDIR)$(conf)/hooks.d" "$(DESTDIR)$(conf)/templates"
+	install -d "$(DESTDIR)$(conf)/agent.d" "$(DESTDIR)$(conf)/hooks.d" "$(DESTDIR)$(conf)/templates"
 	test -e "$(DESTDIR)$(conf)/agent.toml" || install -m 0644 "$(CONFIG)" "$(DESTDIR)$(conf)/agent.toml"
 	for page in "$(MANUAL)"/man/*.[1-9]; do \
 		install -D -m 0644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; \

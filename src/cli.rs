@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::DEFAULT_PATH;
+use crate::config::{InstanceName, Location};
 use crate::output::manifest::GenerationNumber;
 
 /// Pairs this host with a management plane, and turns what it may use into local files and hooks.
 #[derive(Debug, Parser)]
 #[command(name = "runtime-agent", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
+    /// Which of several runtimes on this host is meant; `systemctl` calls it runtime-agent@NAME
+    #[arg(long, global = true, value_name = "NAME")]
+    pub instance: Option<InstanceName>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -88,11 +91,20 @@ pub enum Command {
         #[arg(long)]
         keep_config: bool,
     },
-    /// Tell whether a configuration file is valid
+    /// Tell whether the configuration is valid
     Check {
-        /// The configuration file
-        #[arg(value_name = "FILE", default_value = DEFAULT_PATH)]
-        file: PathBuf,
+        /// The configuration file; without it, what the agent would read
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Print every setting with its value, and where that comes from
+    Config {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List the generations of files that are kept, the newest first
     Generations {
@@ -147,9 +159,24 @@ pub enum Command {
 /// Which configuration to use.
 #[derive(Debug, Clone, Args)]
 pub struct ConfigFile {
-    /// The configuration file
-    #[arg(long = "config", value_name = "FILE", default_value = DEFAULT_PATH)]
-    pub path: PathBuf,
+    /// The configuration file, instead of those of the system
+    #[arg(long = "config", value_name = "FILE")]
+    pub path: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// Where the configuration is.
+    pub fn location(self, instance: Option<InstanceName>) -> Location {
+        location(self.path, instance)
+    }
+}
+
+/// Where the configuration is, where this file was named, or none.
+pub fn location(named: Option<PathBuf>, instance: Option<InstanceName>) -> Location {
+    match named {
+        Some(path) => Location::file(&path, instance),
+        None => Location::system(instance),
+    }
 }
 
 /// One of the generations that lie on this host.
@@ -196,6 +223,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent_and_its_help_fits_a_screen() {
         Cli::command().debug_assert();
-        assert!(Cli::command().render_help().to_string().lines().count() <= 24);
+        assert!(Cli::command().render_help().to_string().lines().count() <= 28);
     }
 }

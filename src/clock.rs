@@ -59,7 +59,7 @@ impl Clock for Wall {
 
 /// When this program was built, to the second. A clock that shows an earlier time is wrong.
 pub fn built_at() -> Timestamp {
-    let second = env!("RUNTIME_AGENT_BUILT_AT").parse().unwrap_or_default();
+    let second = env!("AGENT_BUILT_AT").parse().unwrap_or_default();
     Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 

@@ -21,6 +21,7 @@ pub mod ids;
 pub mod journal;
 pub mod kept;
 pub mod output;
+mod ownership;
 pub mod pairing;
 pub mod renewal;
 pub mod seclusion;

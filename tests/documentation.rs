@@ -143,7 +143,7 @@ fn every_subcommand_and_option_is_on_the_page_of_the_command() {
         }
     }
     let options = section(&page, ".SH OPTIONS").unwrap();
-    for option in ["--help", "--version"] {
+    for option in ["--help", "--instance", "--version"] {
         said_of(&entries(&format!("\n{options}")), option);
     }
 }

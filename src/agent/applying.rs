@@ -8,7 +8,6 @@ mod burst;
 mod tests;
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use super::status::{ApplyStatus, Area, Severity};
 use crate::apply::{self, Attempt, Event, Notice, Outcome, Refusal, Report, Request, Route};
 use crate::backoff::Backoff;
 use crate::clock::{Due, SharedClock};
-use crate::config::{ApplyMode, Settings};
+use crate::config::{ApplyMode, Location, Settings};
 use crate::output::manifest::GenerationNumber;
 
 /// How many notices wait at the most; the oldest go first.
@@ -37,8 +36,8 @@ pub struct Surroundings {
     pub clock: SharedClock,
     /// The settings in force.
     pub settings: watch::Receiver<Rc<Settings>>,
-    /// The configuration file, for an applier that is started as a child.
-    pub config_path: PathBuf,
+    /// Where the configuration is, for an applier that is started as a child.
+    pub location: Location,
     /// Where things are told.
     pub board: Board,
     /// Proof of life.
@@ -201,7 +200,7 @@ impl Surroundings {
             ApplyMode::Socket => Some(Route::Socket(settings.apply.socket.clone())),
             ApplyMode::Inline => Some(Route::Inline {
                 program: "/proc/self/exe".into(),
-                arguments: vec!["apply".into(), "--stdio".into(), "--config".into(), self.config_path.clone().into()],
+                arguments: ["apply".into(), "--stdio".into()].into_iter().chain(self.location.arguments()).collect(),
             }),
         }
     }

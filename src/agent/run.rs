@@ -17,7 +17,7 @@ use super::standing::Standing;
 use super::status::{Area, Severity, Status};
 use super::trust::{self, TrustLoop};
 use crate::clock::{Clock as _, SharedClock, Wall};
-use crate::config::{self, Settings};
+use crate::config::{self, Location, Settings};
 use crate::control;
 use crate::disk::{self, DiskError, LockError, StateLock};
 use crate::identity::{IdentityError, IdentityStore};
@@ -75,7 +75,7 @@ pub enum RunError {
 ///
 /// # Errors
 /// When it cannot begin.
-pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunError> {
+pub async fn run(settings: Settings, location: Location) -> Result<(), RunError> {
     harden();
     let paths = settings.paths.clone();
     disk::ensure_folder(&paths.state, 0o755)?;
@@ -158,7 +158,7 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
     let applying = applying::run(applying::Surroundings {
         clock,
         settings,
-        config_path: config_path.clone(),
+        location: location.clone(),
         board: board.clone(),
         pulse: apply_pulse,
         notices,
@@ -174,7 +174,7 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
         loop {
             match signals.next().await {
                 Told::End(name) => break name,
-                Told::Reload => reload(&config_path, &settings_sender, &board),
+                Told::Reload => reload(&location, &settings_sender, &board),
                 Told::Sync => {
                     // Nobody waits for the answer; it is in the journal.
                     let (answer, _) = tokio::sync::oneshot::channel();
@@ -186,7 +186,7 @@ pub async fn run(settings: Settings, config_path: PathBuf) -> Result<(), RunErro
         }
     };
 
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %config_path.display(), "runtime-agent has started");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %location, "runtime-agent has started");
     // Waiting for a token is a healthy state: the agent is ready before it is paired.
     notify(&[NotifyState::Ready]);
     let ended_by = tokio::select! {
@@ -262,33 +262,27 @@ pub fn harden() {
 }
 
 /// Reads the configuration again, and puts it to use whole or not at all.
-fn reload(path: &Path, settings: &watch::Sender<Rc<Settings>>, board: &Board) {
+fn reload(location: &Location, settings: &watch::Sender<Rc<Settings>>, board: &Board) {
     let monotonic = NotifyState::monotonic_usec_now();
     match &monotonic {
         Ok(monotonic) => notify(&[NotifyState::Reloading, monotonic.clone()]),
         Err(_) => notify(&[NotifyState::Reloading]),
     }
-    match config::load(path) {
+    match config::load(location) {
         Ok(mut new) => {
             let old = settings.borrow().clone();
-            // These are in use since the start, as locks, sockets and watches.
-            let fixed = new.paths != old.paths
-                || new.log != old.log
-                || new.apply.state != old.apply.state
-                || new.output != old.output;
-            new.paths = old.paths.clone();
-            new.log = old.log.clone();
-            new.apply.state = old.apply.state.clone();
-            new.output = old.output.clone();
+            let held = new.hold(&old);
             settings.send_replace(Rc::new(new));
             board.solved(Area::Configuration);
-            if fixed {
-                tracing::warn!(
-                    "the configuration is in force, except for changes in [paths], [output], [log] and apply.state: \
-                     those take `systemctl restart runtime-agent`"
-                );
-            } else {
+            if held.is_empty() {
                 tracing::info!("the configuration was read again and is in force");
+            } else {
+                tracing::warn!(
+                    "the configuration was read again and is in force, except for changes of {}: those take \
+                     `systemctl restart {}`",
+                    held.join(", "),
+                    location.service()
+                );
             }
         }
         Err(error) => board.problem(

@@ -19,9 +19,9 @@ use super::request::{Notice, Request};
 use super::server::Answers;
 use super::stop::Stop;
 use super::task::Task;
-use super::trust::Trusted;
 use crate::disk::{self, LockError, StateLock};
 use crate::output::manifest::{Changes, Manifest};
+use crate::ownership::Trusted;
 use crate::transport::excerpt;
 
 /// How long another applier on the same state is waited for: 10 seconds. The daemon tries again later.

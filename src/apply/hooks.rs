@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 
 use super::report::{SkipReason, Skipped};
-use super::trust::{Trusted, Untrusted};
+use crate::ownership::{Trusted, Untrusted};
 use crate::transport::excerpt;
 
 /// The most hooks that run.

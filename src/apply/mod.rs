@@ -44,7 +44,6 @@ mod server;
 mod stop;
 mod stream;
 mod task;
-mod trust;
 
 pub use client::{Route, request};
 pub use fault::ApplyError;

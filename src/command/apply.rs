@@ -1,23 +1,22 @@
 //! `runtime-agent apply`
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use super::{exit, on_runtime};
 use crate::apply::{ApplierSettings, serve_socket, serve_stdio};
-use crate::config::{self, Settings};
+use crate::config::{self, Location, Settings};
 use crate::journal;
 
 /// The program by which units are told.
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
 
-pub(super) fn execute(settings: &Settings, path: &Path, stdio: bool) -> ExitCode {
+pub(super) fn execute(settings: &Settings, location: &Location, stdio: bool) -> ExitCode {
     journal::init(&settings.log);
     let served = async {
         if stdio {
             serve_stdio(applier(settings)).await
         } else {
-            let current = || config::load(path).map(|settings| applier(&settings)).map_err(|error| error.brief());
+            let current = || config::load(location).map(|settings| applier(&settings)).map_err(|error| error.brief());
             serve_socket(current, settings.apply.idle.get()).await
         }
     };

@@ -1,25 +1,36 @@
 //! `runtime-agent check`
 
 use std::fmt::Display;
-use std::path::Path;
 use std::process::ExitCode;
 
 use super::{complain, exit, say};
-use crate::config::{self, Settings};
+use crate::config::{self, Configuration, Location, Settings};
 use crate::template::Templates;
 
-pub(super) fn execute(path: &Path) -> ExitCode {
-    let checked =
-        config::load(path).map_err(|error| Box::new(error) as Box<dyn Display>).and_then(|settings| check(&settings));
+pub(super) fn execute(location: &Location) -> ExitCode {
+    let checked = config::gather(location).map_err(|error| Box::new(error) as Box<dyn Display>).and_then(|read| {
+        check(&read.settings)?;
+        Ok(read)
+    });
     match checked {
-        Ok(()) => {
-            say(&format!("{} is valid", path.display()));
+        Ok(read) => {
+            say(&verdict(&read));
             ExitCode::SUCCESS
         }
         Err(error) => {
             complain(&error);
             ExitCode::from(exit::CONFIG)
         }
+    }
+}
+
+/// Names all files, so that one that was meant to count and does not is missed.
+fn verdict(read: &Configuration) -> String {
+    let files: Vec<_> = read.files.iter().map(|path| path.display().to_string()).collect();
+    match &files[..] {
+        [] => "there is no configuration file, and the defaults are valid".to_owned(),
+        [file] => format!("{file} is valid"),
+        files => format!("valid together: {}", files.join(", ")),
     }
 }
 

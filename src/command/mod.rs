@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod config;
 mod diff;
 mod generations;
 mod identity;
@@ -14,13 +15,12 @@ mod unpair;
 use std::fmt::Display;
 use std::future::Future;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::agent::{Files, Version};
-use crate::cli::{Cli, Command};
-use crate::config::{self, Paths, Settings};
+use crate::cli::{Cli, Command, ConfigFile, location};
+use crate::config::{Location, Paths, Settings};
 use crate::control::{Answer, Client, ControlError};
 use crate::output::manifest::GenerationNumber;
 use crate::snapshot::brake::Consent;
@@ -51,53 +51,58 @@ pub mod exit {
 
 /// Executes a command.
 pub fn execute(cli: Cli) -> ExitCode {
-    match cli.command {
-        Command::Run(config) => with_settings(&config.path, |settings| run::execute(settings, &config.path)),
-        Command::Apply { config, stdio } => {
-            with_settings(&config.path, |settings| apply::execute(&settings, &config.path, stdio))
+    let Cli { instance, command } = cli;
+    let at = |config: ConfigFile| config.location(instance.clone());
+    match command {
+        Command::Run(config) => {
+            let location = at(config);
+            with_settings(&location, |settings| run::execute(settings, location.clone()))
         }
-        Command::Check { file } => check::execute(&file),
+        Command::Apply { config, stdio } => {
+            let location = at(config);
+            with_settings(&location, |settings| apply::execute(&settings, &location, stdio))
+        }
+        Command::Check { file } => check::execute(&location(file, instance)),
+        Command::Config { config, json } => config::execute(&at(config), json),
         Command::Render { dry_run: false, .. } => render::refuse(),
         Command::Render { config, dry_run: true, to, template } => {
-            with_settings(&config.path, |settings| render::execute(settings, to.as_deref(), template.as_deref()))
+            with_settings(&at(config), |settings| render::execute(settings, to.as_deref(), template.as_deref()))
         }
-        Command::Diff { config, old, new, color } => diff::execute(&paths(&config.path), old, new, color),
-        Command::Generations { config, json } => generations::execute(&paths(&config.path), json),
-        Command::Status { config, json } => status::execute(&paths(&config.path), json),
-        Command::Identity { config, json } => identity::execute(&paths(&config.path), json),
-        Command::Pair { config, token_file, timeout } => pair::execute(&paths(&config.path), &token_file, timeout),
+        Command::Diff { config, old, new, color } => diff::execute(&paths(&at(config)), old, new, color),
+        Command::Generations { config, json } => generations::execute(&paths(&at(config)), json),
+        Command::Status { config, json } => status::execute(&paths(&at(config)), json),
+        Command::Identity { config, json } => identity::execute(&paths(&at(config)), json),
+        Command::Pair { config, token_file, timeout } => pair::execute(&paths(&at(config)), &token_file, timeout),
         Command::Sync { config, accept_removals } => {
             let consent = if accept_removals { Consent::Given } else { Consent::NotGiven };
-            order(&paths(&config.path), async |client| client.sync(consent).await)
+            order(&paths(&at(config)), async |client| client.sync(consent).await)
         }
         Command::Unpair { config, keep_config } => {
             let files = if keep_config { Files::Keep } else { Files::Empty };
-            with_settings(&config.path, |settings| unpair::execute(&settings, files))
+            with_settings(&at(config), |settings| unpair::execute(&settings, files))
         }
         Command::Rollback { config, generation } => {
             let version = generation.map_or(Version::Previous, |number| Version::Number(GenerationNumber(number)));
-            order(&paths(&config.path), async |client| client.set_version(version).await)
+            order(&paths(&at(config)), async |client| client.set_version(version).await)
         }
-        Command::Resume(config) => {
-            order(&paths(&config.path), async |client| client.set_version(Version::Newest).await)
-        }
-        Command::Renew(config) => order(&paths(&config.path), async |client| client.renew().await),
+        Command::Resume(config) => order(&paths(&at(config)), async |client| client.set_version(Version::Newest).await),
+        Command::Renew(config) => order(&paths(&at(config)), async |client| client.renew().await),
     }
 }
 
-/// Where the agent is met. An invalid file is complained of, and does not keep anybody from asking.
-fn paths(path: &Path) -> Paths {
-    match config::load(path) {
+/// Where the agent is met. What is invalid is complained of, and does not keep anybody from asking.
+fn paths(location: &Location) -> Paths {
+    match crate::config::load(location) {
         Ok(settings) => settings.paths,
         Err(error) => {
             complain(&error.brief());
-            config::paths(path)
+            crate::config::paths(location)
         }
     }
 }
 
-fn with_settings(path: &Path, command: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
-    match config::load(path) {
+fn with_settings(location: &Location, command: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
+    match crate::config::load(location) {
         Ok(settings) => command(settings),
         Err(error) => {
             complain(&error);

@@ -1,17 +1,15 @@
 //! `runtime-agent run`
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use super::{complain, exit, on_runtime};
 use crate::agent;
-use crate::config::Settings;
+use crate::config::{Location, Settings};
 use crate::journal;
 
-pub(super) fn execute(settings: Settings, path: &Path) -> ExitCode {
+pub(super) fn execute(settings: Settings, location: Location) -> ExitCode {
     journal::init(&settings.log);
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    match on_runtime(agent::run(settings, path)) {
+    match on_runtime(agent::run(settings, location)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             tracing::error!("runtime-agent cannot run: {error}");

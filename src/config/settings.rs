@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::hosts::HostPattern;
+use super::instance::{InstanceName, applier_home, home};
 use super::templates::{TemplateLimits, TemplateRule};
 use super::values::{ByteSize, HttpsUrl, LabelName, Seconds, Share};
 use crate::director::PageSize;
@@ -45,6 +46,13 @@ pub struct Settings {
     pub paths: Paths,
     /// Logging.
     pub log: Log,
+}
+
+impl Settings {
+    /// The defaults, for one of several runtimes on this host.
+    pub fn of(instance: Option<&InstanceName>) -> Self {
+        Self { apply: Apply::of(instance), paths: Paths::of(instance), ..Self::default() }
+    }
 }
 
 /// `[plane]`
@@ -268,10 +276,17 @@ pub struct Apply {
 
 impl Default for Apply {
     fn default() -> Self {
+        Self::of(None)
+    }
+}
+
+impl Apply {
+    fn of(instance: Option<&InstanceName>) -> Self {
         Self {
             mode: ApplyMode::Socket,
-            socket: "/run/runtime-agent-apply.sock".into(),
-            state: "/var/lib/runtime-agent-apply".into(),
+            // No name of an instance holds a dot that this could be put in place of.
+            socket: applier_home("/run", instance).with_extension("sock"),
+            state: applier_home("/var/lib", instance),
             idle: Seconds::new(10),
             retry_cap: Seconds::new(HOUR),
         }
@@ -308,17 +323,22 @@ pub struct Paths {
 
 impl Default for Paths {
     fn default() -> Self {
-        Self {
-            state: "/var/lib/runtime-agent".into(),
-            runtime: "/run/runtime-agent".into(),
-            pairing: "/etc/runtime-agent/pairing".into(),
-            hooks: "/etc/runtime-agent/hooks.d".into(),
-            templates: "/etc/runtime-agent/templates".into(),
-        }
+        Self::of(None)
     }
 }
 
 impl Paths {
+    fn of(instance: Option<&InstanceName>) -> Self {
+        let etc = home("/etc", instance);
+        Self {
+            state: home("/var/lib", instance),
+            runtime: home("/run", instance),
+            pairing: etc.join("pairing"),
+            hooks: etc.join("hooks.d"),
+            templates: etc.join("templates"),
+        }
+    }
+
     /// Where a token is dropped.
     pub fn token(&self) -> PathBuf {
         self.pairing.join("token")

@@ -21,6 +21,7 @@ mod interruption;
 mod kills;
 mod labels;
 mod lastgood;
+mod layers;
 mod modes;
 mod pairing;
 mod proxy;

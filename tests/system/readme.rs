@@ -82,7 +82,10 @@ const ELSEWHERE: [(&str, &str); 13] = [
         "The plane takes the certificate of this host, but",
         "a_runtime_that_the_plane_does_not_know_is_not_taken_for_a_rejected_certificate",
     ),
-    ("Pairing failed: … this host is of the type", "a_token_that_was_made_for_no_runtime_is_told_to_be_and_another_mends_it"),
+    (
+        "Pairing failed: … this host is of the type",
+        "a_token_that_was_made_for_no_runtime_is_told_to_be_and_another_mends_it",
+    ),
     ("rejected", "a_revoked_certificate_is_told_and_a_new_token_mends_it"),
     ("Pairing waits", "a_stranger_is_refused_by_name_and_a_reload_that_lists_it_saves_the_pairing"),
     ("The certificate is valid only from", "a_certificate_that_is_not_yet_valid_is_waited_for_and_told"),

@@ -15,8 +15,11 @@ pub(crate) fn source(mut cli: Command) -> io::Result<String> {
     let mut synopsis = String::new();
     let mut subcommands = String::new();
     for command in cli.get_subcommands() {
-        // `--help` is told of once, for all of them.
-        let man = Man::new(command.clone().mut_arg("help", |help| help.hide(true)));
+        // `--help` and `--instance` are told of once, for all of them.
+        let man = Man::new(command.clone().mut_args(|argument| {
+            let everywhere = argument.get_id() == "help" || argument.is_global_set();
+            argument.hide(everywhere)
+        }));
         let line = call(command);
         synopsis.push_str(&line);
         synopsis.push_str(".br\n");
@@ -46,7 +49,8 @@ fn body(render: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result
 /// How a subcommand is called.
 fn call(command: &Command) -> String {
     let mut line = format!("\\fB{}\\fR", escape(command.get_bin_name().unwrap_or(command.get_name())));
-    for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
+    for argument in command.get_arguments().filter(|argument| argument.get_id() != "help" && !argument.is_global_set())
+    {
         let value = argument.get_action().takes_values().then(|| argument.get_value_names()).flatten();
         let value = value.into_iter().flatten().map(|name| format!("\\fI{}\\fR", escape(name)));
         let option = argument.get_long().map(|long| format!("\\fB{}\\fR", escape(&format!("--{long}"))));
@@ -105,7 +109,23 @@ fn more(subcommand: &str) -> Option<&'static str> {
         }
         "sync" => "It prints which generation came of it, or why none did.\n",
         "renew" => "The command returns as soon as renewal has begun;\n.B runtime\\-agent status\nshows how it goes.\n",
-        "check" => "A mistake is shown with its line, and with what is allowed there.\n",
+        "check" => {
+            "All files of the configuration are read, and the templates that they name; it\n\
+             prints which files counted.\n\
+             A mistake is shown with its file and line, and with what is allowed there.\n"
+        }
+        "config" => {
+            "What it prints is a file of the configuration that says by itself what all files and\n\
+             variables say together; behind each value stands where it comes from: a file and\n\
+             its line, a variable, or the default.\n\
+             There are no secrets in a configuration.\n\
+             .PP\n\
+             As JSON, it is an object with\n.B version\n(1),\n.BR files ,\n.B settings\n(by keys as in\n\
+             .BR sync.interval ,\neach with its\n.BR value ,\nwhich is\n.B null\nwhere it is not set, and its\n\
+             .BR origin )\nand\n.B templates\n(a list of the same).\nAn origin is an object with\n.BR from :\n\
+             .BR file ,\nand then\n.B path\nand\n.BR line ,\n.BR environment ,\nand then\n.BR variable ,\nor\n\
+             .BR default .\n"
+        }
         "generations" => {
             "A line tells the number, when it was published, how many applications it has, and\n\
              how many files templates made for it.\n\

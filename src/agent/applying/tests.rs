@@ -57,7 +57,7 @@ async fn scene(rules: &str, play: impl AsyncFnOnce(&Scene)) {
     let queue = run(Surroundings {
         clock,
         settings: settings_receiver,
-        config_path: PathBuf::new(),
+        location: crate::config::Location::system(None),
         board: board.clone(),
         pulse: Pulse::new(),
         notices,

@@ -13,7 +13,7 @@ use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use serde::{Deserialize, Serialize};
 
 use super::super::foreign::NO_OPENAT2;
-use super::super::trust::{Trusted, Untrusted};
+use crate::ownership::{Trusted, Untrusted};
 
 /// Where a file goes: a path below the directory that its pattern begins with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::super::trust::Trusted;
 use super::directory::Directory;
+use crate::ownership::Trusted;
 use crate::snapshot::Sha256;
 
 /// The content and the attributes that make a file what it is to be.

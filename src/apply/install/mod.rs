@@ -47,9 +47,9 @@ use super::report::{InstallReport, Outcome, Refusal, RefusedInstall};
 use super::request::Attempt;
 use super::stop::Stop;
 use super::task::Task;
-use super::trust::Trusted;
 use crate::disk;
 use crate::output::manifest::Manifest;
+use crate::ownership::Trusted;
 use crate::transport::fit;
 
 /// Installs for one request.

@@ -9,12 +9,12 @@ use aws_lc_rs::digest;
 use tempfile::NamedTempFile;
 
 use super::super::foreign::ForeignState;
-use super::super::trust::Trusted;
 use super::directory::{Directory, DirectoryError, Spot};
 use super::failure::Failure;
 use super::found::{Found, Identity, Shape, each_piece, keep_attributes, look};
 use super::journal::{Fate, Journal, NewFile, OldFile, Operation, Stage, backup};
 use crate::disk::TEMPORARY;
+use crate::ownership::Trusted;
 use crate::snapshot::Sha256;
 
 /// A transaction at work on the file system.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::super::foreign::ForeignState;
-use super::super::trust::Trusted;
 use super::Installer;
 use super::commands::takes_a_file;
 use super::directory::{Directory, DirectoryError, Spot};
@@ -18,6 +17,7 @@ use super::transaction::{Content, copy_apart};
 use crate::config::{OnConflict, TemplateName, TemplateRule};
 use crate::disk::DiskError;
 use crate::output::manifest::Manifest;
+use crate::ownership::Trusted;
 
 /// What one installation is made from.
 pub(super) struct Work<'w, 'a> {

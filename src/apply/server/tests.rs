@@ -191,9 +191,9 @@ async fn each_request_meets_the_configuration_of_its_time() {
         async |route, _| {
             let ask = async || request(&route, &Request::Notice(Notice::Paired), LONG).await.unwrap();
             assert_eq!(ask().await.hooks.len(), 1);
-            settings.replace(Ok(ApplierSettings { hooks: newer, ..host.settings.clone() }));
+            drop(settings.replace(Ok(ApplierSettings { hooks: newer, ..host.settings.clone() })));
             assert_eq!(ask().await.hooks, []);
-            settings.replace(Err("the configuration is not valid: line 7".to_owned()));
+            drop(settings.replace(Err("the configuration is not valid: line 7".to_owned())));
             assert_eq!(ask().await.outcome, Outcome::failed("the configuration is not valid: line 7"));
         },
     )

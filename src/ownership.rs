@@ -1,4 +1,4 @@
-//! Whose files the applier lets decide what it runs: those that nobody but root and its own user can change.
+//! Whose files decide what is done with the rights of this process: those that nobody but root and its own user can change.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
@@ -13,13 +13,13 @@ const MOST_LINKS: usize = 40;
 
 /// The users that are trusted: root, and the one that the applier runs as.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Trusted {
+pub(crate) struct Trusted {
     own: u32,
 }
 
 /// Why something is not trusted.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Untrusted {
+pub(crate) enum Untrusted {
     /// It belongs to somebody else.
     #[error("{path} belongs to the user {uid}; give it to root (`chown root`)")]
     Owner { path: PathBuf, uid: u32 },
@@ -39,7 +39,7 @@ impl Untrusted {
 
 impl Trusted {
     /// Those that the present process trusts.
-    pub(super) fn of_this_process() -> Self {
+    pub(crate) fn of_this_process() -> Self {
         Self { own: Uid::effective().as_raw() }
     }
 
@@ -49,7 +49,7 @@ impl Trusted {
     ///
     /// A folder that everybody can write is passed where its sticky bit keeps others from replacing what they do not
     /// own (`/tmp`).
-    pub(super) fn resolve(self, path: &Path) -> Result<PathBuf, Untrusted> {
+    pub(crate) fn resolve(self, path: &Path) -> Result<PathBuf, Untrusted> {
         let Walk { real, stop } = self.walk(path)?;
         match stop {
             None => Ok(real),
@@ -62,7 +62,7 @@ impl Trusted {
     /// Follows `path` as [`Trusted::resolve`] does, as far as nobody else can lead the result elsewhere. Answers how far
     /// that is, and what is left of the path: from the first thing on that somebody else can turn or fill, which is for
     /// the kernel to walk without links.
-    pub(super) fn lead(self, path: &Path) -> Result<(PathBuf, PathBuf), Untrusted> {
+    pub(crate) fn lead(self, path: &Path) -> Result<(PathBuf, PathBuf), Untrusted> {
         let Walk { real, stop } = self.walk(path)?;
         let left = stop.map(|stop| [stop.at].into_iter().chain(stop.beyond.into_iter().rev()).collect());
         Ok((real, left.unwrap_or_default()))
@@ -106,7 +106,7 @@ impl Trusted {
     }
 
     /// Whether the thing belongs to a trusted user and nobody else can write it.
-    pub(super) fn check(self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
+    pub(crate) fn check(self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
         self.check_owner(path, metadata)?;
         let who = match metadata.mode() & 0o022 {
             0 => return Ok(()),
@@ -122,7 +122,7 @@ impl Trusted {
     }
 
     /// Whether nobody else can put anything into the folder, or take anything out.
-    pub(super) fn check_folder(self, folder: &Path) -> Result<(), Untrusted> {
+    pub(crate) fn check_folder(self, folder: &Path) -> Result<(), Untrusted> {
         self.check(folder, &look_at(folder)?)
     }
 

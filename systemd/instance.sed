@@ -1,0 +1,23 @@
+# Makes a unit of one of several runtimes on a host from that of the plain one: runtime-agent@.service from
+# runtime-agent.service, and likewise the applier's. `make install` does that, so they cannot come to differ.
+
+s/^Description=.*/& (%i)/
+# What it keeps, and where it is met and configured.
+s#\(/etc/\|/run/\|/var/lib/\|Directory=\)runtime-agent\(-apply\)\?#&@%i#g
+# The units that belong together.
+s#runtime-agent\(-apply\)\?\.\(service\|socket\)#runtime-agent\1@%i.\2#g
+s#^\(ExecStart=.*/runtime-agent\) #\1 --instance %i #
+# The token of this runtime, and not that of another.
+s#^LoadCredential=runtime-agent\.token$#&:runtime-agent@%i.token#
+
+# The directories of the plain one come with the package. These are made at the start, from the same list.
+/^ExecStart=.* run$/i\
+ExecStartPre=+/bin/sh -c "sed 's,/runtime-agent,&@%i,' /usr/lib/tmpfiles.d/runtime-agent.conf | systemd-tmpfiles --create -"
+
+# All runtimes of a host have the same user, so what the others keep must not even be seen.
+/^InaccessiblePaths=-.var.lib.runtime-agent-apply/a\
+InaccessiblePaths=-/run/runtime-agent\
+TemporaryFileSystem=/var/lib:ro\
+BindPaths=/var/lib/runtime-agent@%i\
+# Where some hosts have their accounts, and the authorities that they trust.\
+BindReadOnlyPaths=-/var/lib/extrausers -/var/lib/sss -/var/lib/ca-certificates
