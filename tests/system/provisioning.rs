@@ -46,7 +46,7 @@ fn a_first_boot_with_cloud_init_ends_paired() {
         &[
             "sh",
             "-euc",
-            "rm /etc/cloud/cloud-init.disabled; mkdir -p /var/lib/cloud/seed/nocloud; cd /var/lib/cloud/seed/nocloud
+            "rm /etc/cloud/cloud-init.disabled; echo 'locale: C.UTF-8' >/etc/cloud/cloud.cfg.d/98-locale.cfg; mkdir -p /var/lib/cloud/seed/nocloud; cd /var/lib/cloud/seed/nocloud
              echo 'instance-id: host-1' >meta-data; cat >user-data",
         ],
         &data,

@@ -248,6 +248,6 @@ fn with_what_the_administrator_does(troubled: &mut Troubled<'_>) {
     troubled.fails("setpriv --reuid nobody --regid nogroup --clear-groups runtime-agent status");
     host.run(&["systemctl", "stop", SERVICE]).ok();
     troubled.fails("runtime-agent status");
-    host.sh("rm /var/lib/runtime-agent/identity/*/cert.pem").ok();
+    host.sh("rm -f /var/lib/runtime-agent/identity/*/cert.pem").ok();
     troubled.until("is lost", |host| drop(host.run(&["systemctl", "start", SERVICE]).ok()));
 }
