@@ -61,6 +61,7 @@ DATADIR ?= $(PREFIX)/share
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+CATALOGDIR ?= $(PREFIX)/lib/systemd/catalog
 MANDIR ?= $(DATADIR)/man
 BASHDIR ?= $(DATADIR)/bash-completion/completions
 ZSHDIR ?= $(DATADIR)/zsh/site-functions
@@ -88,6 +89,7 @@ install: ## Install what was built, below DESTDIR and PREFIX (/usr/local); keeps
 	done
 	install -D -m 0644 systemd/runtime-agent.sysusers "$(DESTDIR)$(SYSUSERSDIR)/runtime-agent.conf"
 	install -D -m 0644 systemd/runtime-agent.tmpfiles "$(DESTDIR)$(TMPFILESDIR)/runtime-agent.conf"
+	install -D -m 0644 systemd/runtime-agent.catalog "$(DESTDIR)$(CATALOGDIR)/runtime-agent.catalog"
 	install -d "$(DESTDIR)$(conf)/agent.d" "$(DESTDIR)$(conf)/hooks.d" "$(DESTDIR)$(conf)/templates"
 	test -e "$(DESTDIR)$(conf)/agent.toml" || install -m 0644 "$(CONFIG)" "$(DESTDIR)$(conf)/agent.toml"
 	for page in "$(MANUAL)"/man/*.[1-9]; do \
@@ -97,12 +99,12 @@ install: ## Install what was built, below DESTDIR and PREFIX (/usr/local); keeps
 	install -D -m 0644 "$(MANUAL)/completions/_runtime-agent" "$(DESTDIR)$(ZSHDIR)/_runtime-agent"
 	install -D -m 0644 "$(MANUAL)/completions/runtime-agent.fish" "$(DESTDIR)$(FISHDIR)/runtime-agent.fish"
 	install -D -m 0644 -t "$(DESTDIR)$(DOCDIR)" README.md
-	for file in $$(cd etc && find examples provisioning -type f); do \
+	for file in $$(cd etc && find examples monitoring provisioning -type f); do \
 		install -D -m 0644 "etc/$$file" "$(DESTDIR)$(DOCDIR)/$$file"; \
 	done
 	$(if $(LICENSEDIR),install -D -m 0644 -t "$(DESTDIR)$(LICENSEDIR)" LICENSE)
 	@echo "Installed. On the host itself, go on with: systemd-sysusers; systemd-tmpfiles --create runtime-agent.conf;" \
-		"systemctl daemon-reload; systemctl enable --now runtime-agent-apply.socket runtime-agent.service"
+		"journalctl --update-catalog; systemctl daemon-reload; systemctl enable --now runtime-agent-apply.socket runtime-agent.service"
 
 ##@ Testing
 

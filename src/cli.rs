@@ -65,6 +65,8 @@ pub enum Command {
         #[arg(long)]
         accept_removals: bool,
     },
+    /// Print what the agent counts, and how things are, as Prometheus reads it
+    Metrics(ConfigFile),
     /// Renew the certificate now
     Renew(ConfigFile),
     /// Make an older generation of files current, and let nothing newer be published until `resume`

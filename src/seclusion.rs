@@ -6,6 +6,6 @@ pub fn seclude() {
     let dumpable = nix::sys::prctl::set_dumpable(false);
     let limit = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
     for failed in [dumpable.err(), limit.err()].into_iter().flatten() {
-        tracing::warn!("core dumps cannot be turned off: {failed}");
+        crate::event::Service::CoreDumps(failed).emit();
     }
 }

@@ -26,13 +26,15 @@ const PAGES: [&str; 5] = [
 ];
 
 /// Keys that have no default, and so are not in a table of the defaults, with a value that they can have.
-const OPTIONAL: [(&str, &str); 6] = [
+const OPTIONAL: [(&str, &str); 8] = [
     ("plane.connector_url", "\"https://connector.example.com\""),
     ("plane.ca_bundle", "\"/ca.pem\""),
     ("renewal.before", "\"30days\""),
     ("report.events_url", "\"https://events.example.com\""),
     ("report.console_url", "\"https://console.example.com\""),
     ("report.labels", "{ site = \"fra-1\" }"),
+    ("metrics.listen", "\"127.0.0.1:9464\""),
+    ("metrics.textfile", "\"/var/lib/runtime-agent/metrics/runtime-agent.prom\""),
 ];
 
 fn manual() -> TempDir {
@@ -214,6 +216,88 @@ fn every_key_and_every_filter_of_a_template_is_on_the_page_of_templates() {
         assert!(said.contains(".EX"), "{filter} has no example");
     }
     assert_eq!(entries(&told_filters).len(), runtime_agent::template::filters::FILTERS.len());
+}
+
+#[test]
+fn every_metric_is_on_the_page_and_monitoring_asks_for_no_other() {
+    use runtime_agent::metrics::{Name, PREFIX};
+    let page = page("runtime-agent.8");
+    let list = format!("\n{}", section(&page, ".SH METRICS").unwrap());
+    let told = entries(&list);
+    for name in Name::ALL {
+        let entry = told.iter().find(|(tag, _)| tag.split(' ').next() == Some(&name.full()));
+        let (tag, said) = entry.unwrap_or_else(|| panic!("{name:?} is not on the page"));
+        assert!(said.replace('\n', " ").contains(name.help()), "{name:?}: {said}");
+        assert!(name.label().is_none_or(|label| tag.ends_with(&format!("{{{label}}}"))), "{tag}");
+    }
+    assert_eq!(told.len(), Name::ALL.len(), "the page lists a metric that there is not");
+    let samples: Vec<_> = Name::ALL.iter().flat_map(|name| name.samples()).collect();
+    for file in ["alerts.yml", "dashboard.json"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/monitoring").join(file)).unwrap();
+        let named: Vec<_> = text
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with(&format!("{PREFIX}_")))
+            .collect();
+        assert!(named.len() > 8, "{file} asks for metrics");
+        for name in named {
+            assert!(samples.iter().any(|sample| sample == name), "{file} asks for {name}, which there is not");
+        }
+    }
+}
+
+#[test]
+fn the_dashboard_is_what_grafana_loads() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/monitoring/dashboard.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(dashboard["schemaVersion"].as_u64().unwrap() >= 36 && dashboard["id"].is_null());
+    assert_eq!(dashboard["templating"]["list"][0]["type"], "datasource");
+    let panels = dashboard["panels"].as_array().unwrap();
+    let ids: std::collections::BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids.len(), panels.len(), "each panel has a number of its own");
+    for panel in panels {
+        let targets = panel["targets"].as_array().unwrap();
+        assert!(targets.iter().chain([panel]).all(|part| part["datasource"]["uid"] == "${datasource}"), "{panel}");
+    }
+}
+
+#[test]
+fn every_message_has_its_entry_in_the_catalog_with_fields_that_it_has() {
+    use runtime_agent::event::Message;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let catalog = fs::read_to_string(root.join("systemd/runtime-agent.catalog")).unwrap();
+    let mut sources = String::new();
+    collect_sources(&root.join("src"), &mut sources);
+    let mut explained = Vec::new();
+    for entry in catalog.split("\n-- ").skip(1) {
+        let (id, text) = entry.split_once('\n').unwrap();
+        let (head, body) = text.split_once("\n\n").unwrap();
+        let keys: Vec<_> = head.lines().map(|line| line.split_once(": ").unwrap().0).collect();
+        assert_eq!(keys, ["Subject", "Defined-By", "Support", "Documentation"], "{entry}");
+        assert!(body.trim().len() > 100 && body.lines().all(|line| line.len() <= 80), "{entry}");
+        let message = Message::ALL.iter().find(|message| message.id() == id);
+        let message = message.unwrap_or_else(|| panic!("nobody says {id}"));
+        explained.push(message);
+        let marks = body.split('@').skip(1).step_by(2).filter(|field| *field != "MESSAGE");
+        let number = format!("Message::{message:?}.id()");
+        for field in marks.map(str::to_lowercase) {
+            let said = sources.split(&number).skip(1);
+            for call in said.map(|rest| rest.split(';').next().unwrap()) {
+                assert!(call.contains(&field), "{message:?} is said without {field}: {call}");
+            }
+        }
+    }
+    assert_eq!(explained, Message::ALL.iter().collect::<Vec<_>>(), "each once, in the same order");
+}
+
+fn collect_sources(folder: &Path, sources: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect_sources(&path, sources);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            sources.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
 }
 
 /// The names of the variables and the document that a real hook gets from the real applier.

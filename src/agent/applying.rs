@@ -18,10 +18,11 @@ use self::burst::Burst;
 use super::board::Board;
 use super::pulse::Pulse;
 use super::status::{ApplyStatus, Area, Severity};
-use crate::apply::{self, Attempt, Event, Notice, Outcome, Refusal, Report, Request, Route};
+use crate::apply::{self, Attempt, Event, HookReport, Notice, Outcome, Refusal, Report, Request, Route};
 use crate::backoff::Backoff;
 use crate::clock::{Due, SharedClock};
 use crate::config::{ApplyMode, Location, Settings};
+use crate::event::{Answered, Applying, Retry, Said};
 use crate::output::manifest::GenerationNumber;
 
 /// How many notices wait at the most; the oldest go first.
@@ -186,11 +187,23 @@ enum Served {
     Unreachable,
 }
 
+impl From<Served> for Answered {
+    fn from(served: Served) -> Self {
+        match served {
+            Served::Succeeded => Self::Succeeded,
+            Served::Failed => Self::Failed,
+            Served::Refused => Self::Refused,
+            Served::Unreachable => Self::Unreachable,
+        }
+    }
+}
+
 impl Surroundings {
     fn later(&self, before: Wait) -> Wait {
         let failures = before.map_or(0, |(_, failures)| failures).saturating_add(1);
         let cap = self.settings.borrow().apply.retry_cap.get();
         let wait = Backoff::new(Duration::from_secs(10), cap).wait(failures, fastrand::f64(), None);
+        Retry::Apply.emit();
         Some((Due::after(self.clock.now(), wait), failures))
     }
 
@@ -216,6 +229,7 @@ impl Surroundings {
         match apply::request(&route, &request, limit).await {
             Ok(report) => self.tell(request, report),
             Err(error) => {
+                Applying::Answered(Answered::Unreachable).emit();
                 self.board.problem(
                     Area::Apply,
                     Severity::Transient,
@@ -240,26 +254,12 @@ impl Surroundings {
             Outcome::Done | Outcome::Failed { .. } | Outcome::Refused { .. } => request.event(),
         };
         for hook in &hooks {
-            let generation = request.generation().map(tracing::field::display);
-            if hook.outcome.is_success() {
-                tracing::info!(
-                    hook = hook.name,
-                    event = event.as_str(),
-                    generation,
-                    "hook {} ran for {event} in {} ms",
-                    hook.name,
-                    hook.milliseconds
-                );
-            } else {
-                tracing::warn!(
-                    hook = hook.name,
-                    event = event.as_str(),
-                    generation,
-                    "hook {} for {event}: {}",
-                    hook.name,
-                    hook.outcome
-                );
-            }
+            let generation = request.generation();
+            let said = self.said_before(hook, event, generation);
+            Applying::HookRan { report: hook, event, generation, said }.emit();
+        }
+        if let Some(install) = &install {
+            Applying::Installed(install).emit();
         }
         let served = match (&outcome, request) {
             (Outcome::Refused { reason: Refusal::Busy, .. }, _) => Served::Unreachable,
@@ -285,7 +285,7 @@ impl Surroundings {
             }
             // Told once and not again, so it cannot be mended either: it is shown with the hooks, not as a problem.
             (Outcome::Failed { message } | Outcome::Refused { message, .. }, Request::Notice(_)) => {
-                tracing::warn!("Hooks for {event} did not all work: {message}");
+                Applying::NoticeFailed { event, message }.emit();
                 Served::Failed
             }
             (Outcome::Failed { message } | Outcome::Refused { message, .. }, Request::ConfigChanged(..)) => {
@@ -305,6 +305,7 @@ impl Surroundings {
                 Served::Failed
             }
         };
+        Applying::Answered(served.into()).emit();
         self.board.update(|status| {
             status.apply = Some(ApplyStatus {
                 event: event.as_str().to_owned(),
@@ -317,5 +318,16 @@ impl Surroundings {
             });
         });
         served
+    }
+
+    /// Whether the last report told the same of a hook: one that is tried again and again is not complained of each time.
+    fn said_before(&self, hook: &HookReport, event: Event, generation: Option<GenerationNumber>) -> Said {
+        let before = self.board.read(|status| {
+            status.apply.as_ref().is_some_and(|last| {
+                let the_same = |known: &HookReport| known.name == hook.name && known.outcome == hook.outcome;
+                last.event == event.as_str() && last.generation == generation && last.hooks.iter().any(the_same)
+            })
+        });
+        if before { Said::Before } else { Said::Newly }
     }
 }

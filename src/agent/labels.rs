@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::config::{CONSOLE_LABEL, EVENTS_LABEL, Report};
 use crate::director::Director;
+use crate::event::Synchronisation;
 use crate::ids::RuntimeId;
 use crate::transport::CallError;
 
@@ -29,7 +30,7 @@ pub async fn set(director: &Director, runtime: &RuntimeId, wanted: &BTreeMap<&st
     for (label, value) in wanted {
         if known.get(*label).and_then(Value::as_str) != Some(value) {
             director.set_label(runtime, label, &Value::String(value.clone())).await?;
-            tracing::info!(label, "the label {label} is set to {value}");
+            Synchronisation::LabelSet { label, value }.emit();
         }
     }
     Ok(())

@@ -12,14 +12,16 @@ use tokio::sync::{mpsc, watch};
 use super::applying;
 use super::board::Board;
 use super::configuration::{self, ConfigurationLoop, Shelf, SyncOrder};
-use super::pulse::{self, Pulse};
+use super::observing;
+use super::pulse::{self, Pulse, Pulses};
 use super::standing::Standing;
-use super::status::{Area, Severity, Status};
+use super::status::{Area, Severity, State, Status};
 use super::trust::{self, TrustLoop};
 use crate::clock::{Clock as _, SharedClock, Wall};
 use crate::config::{self, Location, Settings};
-use crate::control;
+use crate::control::{self, Observed};
 use crate::disk::{self, DiskError, LockError, StateLock};
+use crate::event::Service;
 use crate::identity::{IdentityError, IdentityStore};
 use crate::kept::{PlaneFile, SnapshotFile};
 use crate::output::{DigestKey, DigestKeyError, OutputError, Store};
@@ -110,10 +112,13 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
     let (asked_sender, asked) = watch::channel(applying::PersonAsked::default());
     let (trust_sender, trust_orders) = mpsc::channel(8);
     let (version_sender, versions) = mpsc::channel(1);
-    let pulses = [("identity", Pulse::new()), ("configuration", Pulse::new()), ("apply", Pulse::new())];
+    let pulses = [("identity", Pulse::default()), ("configuration", Pulse::default()), ("apply", Pulse::default())];
     let [(_, trust_pulse), (_, configuration_pulse), (_, apply_pulse)] = pulses.clone();
 
+    let pulses = Pulses::of(&pulses);
+    let observed = Observed { status: board.subscribe(), pulses: pulses.clone() };
     let handles = control::Handles {
+        observed: observed.clone(),
         status: board.subscribe(),
         sync: sync_sender.clone(),
         trust: trust_sender,
@@ -186,7 +191,7 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
         }
     };
 
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %location, "runtime-agent has started");
+    Service::Started(&location).emit();
     // Waiting for a token is a healthy state: the agent is ready before it is paired.
     notify(&[NotifyState::Ready]);
     let ended_by = tokio::select! {
@@ -198,12 +203,14 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
             inbox,
             control::serve(listener, handles),
             headline(board.subscribe()),
-            pulse::feed(pulses.to_vec()),
+            pulse::feed(pulses),
+            observing::run(settings_sender.subscribe(), observed, board.clone()),
         ) } => unreachable!("the loops do not end by themselves"),
     };
     notify(&[NotifyState::Stopping, NotifyState::Status("ending")]);
-    tracing::info!("runtime-agent ends on {ended_by}");
+    Service::Ends(ended_by).emit();
     plane_file.borrow_mut().note();
+    observing::end(&settings_sender.borrow().metrics);
     // A socket that nobody listens on would only confuse.
     let _ = std::fs::remove_file(&control_path);
     Ok(())
@@ -275,14 +282,9 @@ fn reload(location: &Location, settings: &watch::Sender<Rc<Settings>>, board: &B
             settings.send_replace(Rc::new(new));
             board.solved(Area::Configuration);
             if held.is_empty() {
-                tracing::info!("the configuration was read again and is in force");
+                Service::Reloaded.emit();
             } else {
-                tracing::warn!(
-                    "the configuration was read again and is in force, except for changes of {}: those take \
-                     `systemctl restart {}`",
-                    held.join(", "),
-                    location.service()
-                );
+                Service::ReloadedInPart { held: &held, service: &location.service() }.emit();
             }
         }
         Err(error) => board.problem(
@@ -295,18 +297,23 @@ fn reload(location: &Location, settings: &watch::Sender<Rc<Settings>>, board: &B
     notify(&[NotifyState::Ready]);
 }
 
-/// Keeps systemd's status line up to date, and tells the journal of every change of state.
+/// Keeps systemd's status line up to date, and tells the journal how things are at the start.
 async fn headline(mut status: watch::Receiver<Status>) {
     let mut shown = String::new();
     let mut state = None;
     loop {
         // systemd takes one line; a newline would begin another field of the message.
-        let (line, now) = {
+        let (line, now, troubled) = {
             let status = status.borrow_and_update();
-            (status.headline.replace(['\n', '\r'], " "), status.state)
+            (status.headline.replace(['\n', '\r'], " "), status.state, !status.problems.is_empty())
         };
-        if state.replace(now) != Some(now) {
-            tracing::info!(state = now.as_str(), "{line}");
+        match state.replace(now) {
+            Some(before) if before == now => {}
+            // What changed was told by whoever changed it.
+            Some(_) => Service::Changed { state: now.as_str(), headline: &line }.emit(),
+            None if now == State::Unpaired => Service::WaitingForToken { headline: &line }.emit(),
+            None if troubled => {}
+            None => Service::Begins { state: now.as_str(), headline: &line }.emit(),
         }
         if line != shown {
             notify(&[NotifyState::Status(&line)]);

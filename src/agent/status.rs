@@ -88,6 +88,18 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Unpaired,
+        Self::Pairing,
+        Self::Healthy,
+        Self::Degraded,
+        Self::Expired,
+        Self::Rejected,
+        Self::Lost,
+        Self::ActionNeeded,
+    ];
+
     /// The word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -226,9 +238,32 @@ pub enum Area {
     Report,
     /// The configuration file.
     Configuration,
+    /// The address at which metrics are served.
+    Metrics,
+    /// The file that metrics are written to.
+    MetricsFile,
 }
 
 impl Area {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::TokenFile,
+        Self::Pairing,
+        Self::Renewal,
+        Self::Certificate,
+        Self::Clock,
+        Self::Sync,
+        Self::Removals,
+        Self::Specifications,
+        Self::Templates,
+        Self::Output,
+        Self::Apply,
+        Self::Report,
+        Self::Configuration,
+        Self::Metrics,
+        Self::MetricsFile,
+    ];
+
     /// A bounded word for log fields.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -245,6 +280,8 @@ impl Area {
             Self::Apply => "apply",
             Self::Report => "report",
             Self::Configuration => "configuration",
+            Self::Metrics => "metrics",
+            Self::MetricsFile => "metrics-file",
         }
     }
 }

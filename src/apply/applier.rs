@@ -20,6 +20,7 @@ use super::server::Answers;
 use super::stop::Stop;
 use super::task::Task;
 use crate::disk::{self, LockError, StateLock};
+use crate::event::Message;
 use crate::output::manifest::{Changes, Manifest};
 use crate::ownership::Trusted;
 use crate::transport::excerpt;
@@ -201,7 +202,7 @@ impl Run<'_> {
         if outcome.is_success() {
             tracing::info!(hook = %name, milliseconds, "the hook {name} succeeded");
         } else {
-            tracing::warn!(hook = %name, milliseconds, "the hook {name} {outcome}");
+            tracing::warn!(message_id = Message::HookFailed.id(), hook = %name, milliseconds, "the hook {name} {outcome}");
         }
         Ok(HookReport { name: excerpt(name, &[]), outcome, milliseconds, output })
     }

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, DiskError};
+use crate::event::Message;
 use crate::ids::ApplicationId;
 use crate::output::manifest::{Change, Changes, Entry, Manifest, Slug};
 
@@ -85,6 +86,7 @@ impl Record {
         let hooks = match fs::read(&path) {
             Ok(text) => parse(&text).unwrap_or_else(|reason| {
                 tracing::warn!(
+                    message_id = Message::RecordLost.id(),
                     "{} is not a record of this version ({reason}); every hook gets all applications as added, and is \
                      not told which ones went",
                     path.display()
@@ -125,6 +127,7 @@ impl Record {
         for change in changes.added.iter().chain(&changes.changed).chain(&changes.removed) {
             if progress.told.len() >= MOST_TOLD && !progress.told.contains_key(&change.id) {
                 tracing::warn!(
+                    message_id = Message::HookForgets.id(),
                     hook,
                     "the hook {hook} has failed for so long that not all of what it was told is remembered; once it \
                      succeeds, compare what it made with the whole configuration"

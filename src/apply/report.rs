@@ -161,6 +161,22 @@ pub enum HookOutcome {
 }
 
 impl HookOutcome {
+    /// How a hook can end, in bounded words.
+    pub const WORDS: [&str; 6] = ["succeeded", "failed", "killed", "timed-out", "stopped", "could-not-start"];
+
+    /// How it ended, in one of these words.
+    pub fn word(&self) -> &'static str {
+        let place = match self {
+            Self::Succeeded => 0,
+            Self::Failed { .. } => 1,
+            Self::Killed { .. } => 2,
+            Self::TimedOut => 3,
+            Self::Stopped => 4,
+            Self::CouldNotStart { .. } => 5,
+        };
+        Self::WORDS[place]
+    }
+
     /// Whether the hook did what it was asked for.
     pub fn is_success(&self) -> bool {
         *self == Self::Succeeded

@@ -18,6 +18,7 @@ use super::report::{Answer, Outcome, Refusal};
 use super::request::Request;
 use super::stop::Stop;
 use super::stream::{self, LineError};
+use crate::event::Message;
 use crate::transport::excerpt;
 
 /// The longest request: 4 KiB.
@@ -114,7 +115,7 @@ async fn serve_listener(
         let settings = match settings() {
             Ok(settings) => settings,
             Err(message) => {
-                tracing::error!("nothing is applied: {message}");
+                tracing::error!(message_id = Message::NothingApplied.id(), "nothing is applied: {message}");
                 Answers { writer: Some(&mut stream) }.send(&Answer::Outcome(Outcome::failed(message))).await;
                 continue;
             }

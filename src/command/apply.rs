@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::{exit, on_runtime};
 use crate::apply::{ApplierSettings, serve_socket, serve_stdio};
 use crate::config::{self, Location, Settings};
+use crate::event::Message;
 use crate::journal;
 
 /// The program by which units are told.
@@ -23,7 +24,7 @@ pub(super) fn execute(settings: &Settings, location: &Location, stdio: bool) -> 
     match on_runtime(served) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            tracing::error!("the applier cannot serve: {error}");
+            tracing::error!(message_id = Message::NothingApplied.id(), "the applier cannot serve: {error}");
             ExitCode::from(exit::FAILED)
         }
         Err(code) => code,

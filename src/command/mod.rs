@@ -6,6 +6,7 @@ mod config;
 mod diff;
 mod generations;
 mod identity;
+mod metrics;
 mod pair;
 mod render;
 mod run;
@@ -86,6 +87,7 @@ pub fn execute(cli: Cli) -> ExitCode {
             order(&paths(&at(config)), async |client| client.set_version(version).await)
         }
         Command::Resume(config) => order(&paths(&at(config)), async |client| client.set_version(Version::Newest).await),
+        Command::Metrics(config) => metrics::execute(&paths(&at(config))),
         Command::Renew(config) => order(&paths(&at(config)), async |client| client.renew().await),
     }
 }

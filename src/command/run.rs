@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::{complain, exit, on_runtime};
 use crate::agent;
 use crate::config::{Location, Settings};
+use crate::event::Service;
 use crate::journal;
 
 pub(super) fn execute(settings: Settings, location: Location) -> ExitCode {
@@ -12,7 +13,7 @@ pub(super) fn execute(settings: Settings, location: Location) -> ExitCode {
     match on_runtime(agent::run(settings, location)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            tracing::error!("runtime-agent cannot run: {error}");
+            Service::CannotRun(&error).emit();
             // systemd shows this line even where the journal cannot be reached.
             complain(&error);
             ExitCode::from(exit::FAILED)

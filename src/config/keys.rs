@@ -5,6 +5,7 @@ use serde::de::value::Error as AnyError;
 use serde::de::{Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::metrics::Metrics;
 use super::settings::{Apply, Hooks, Log, Output, Paths, Plane, Renewal, Report, Settings, Sync};
 use super::templates::TemplateLimits;
 
@@ -28,6 +29,7 @@ pub fn sections() -> Vec<(&'static str, &'static [&'static str])> {
                 "apply" => names::<Apply>(),
                 "paths" => names::<Paths>(),
                 "log" => names::<Log>(),
+                "metrics" => names::<Metrics>(),
                 // A list of tables.
                 _ => return None,
             };

@@ -14,6 +14,7 @@ mod instance;
 mod keys;
 mod load;
 mod location;
+mod metrics;
 mod origin;
 mod restart;
 mod settings;
@@ -28,6 +29,7 @@ pub use instance::InstanceName;
 pub use keys::sections;
 pub use load::{Configuration, gather, load, parse, paths};
 pub use location::Location;
+pub use metrics::{LoopbackAddress, Metrics, NotATextFile, NotLoopback, TextFile};
 pub use origin::Origin;
 pub use settings::{
     Apply, ApplyMode, BundleUse, CONSOLE_LABEL, EVENTS_LABEL, Hooks, Log, LogFormat, LogLevel, Output, Paths, Plane,

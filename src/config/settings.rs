@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hosts::HostPattern;
 use super::instance::{InstanceName, applier_home, home};
+use super::metrics::Metrics;
 use super::templates::{TemplateLimits, TemplateRule};
 use super::values::{ByteSize, HttpsUrl, LabelName, Seconds, Share};
 use crate::director::PageSize;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub paths: Paths,
     /// Logging.
     pub log: Log,
+    /// Where metrics are served, besides the control socket.
+    pub metrics: Metrics,
 }
 
 impl Settings {
@@ -397,4 +400,6 @@ pub enum LogFormat {
     Journal,
     /// To standard error, as text.
     Text,
+    /// To standard error, as one JSON object per line.
+    Json,
 }

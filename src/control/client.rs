@@ -73,6 +73,20 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| self.failed(error.to_string()))
     }
 
+    /// The page of metrics.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub async fn metrics(&self) -> Result<String, ControlError> {
+        let response = self.client.get("http://control/metrics").send().await.map_err(|error| self.explain(&error))?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| self.explain(&error))?;
+        if !status.is_success() {
+            return Err(self.failed(status.to_string()));
+        }
+        String::from_utf8(body.into()).map_err(|error| self.failed(error.to_string()))
+    }
+
     /// Has the plane asked now.
     ///
     /// # Errors

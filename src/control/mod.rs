@@ -3,12 +3,14 @@
 //! Who may connect is decided by the socket's owner, group and mode (0660).
 
 mod client;
+mod observe;
 mod server;
 
 use crate::agent::{Files, Version};
 use crate::snapshot::brake::Consent;
 
 pub use client::{Client, ControlError};
+pub use observe::{Observed, router as observing};
 pub use server::{Handles, bind, serve};
 
 /// The order to ask the plane now.

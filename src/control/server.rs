@@ -13,9 +13,10 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Answer, SetVersion, Sync, Unpair};
+use super::{Answer, Observed, SetVersion, Sync, Unpair};
 use crate::agent::status::Status;
 use crate::agent::{PersonAsked, SyncOrder, TrustOrder, VersionOrder};
+use crate::event;
 
 /// How long a reader that waits for a change is kept waiting before it gets the same again.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -23,6 +24,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// What the server speaks to.
 #[derive(Debug, Clone)]
 pub struct Handles {
+    /// What can be looked at.
+    pub observed: Observed,
     /// The board.
     pub status: watch::Receiver<Status>,
     /// Orders to the configuration loop.
@@ -52,15 +55,17 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 
 /// Serves until the process ends.
 pub async fn serve(listener: UnixListener, handles: Handles) {
+    let observed = super::observing(handles.observed.clone());
     let router = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/sync", post(sync))
         .route("/v1/renew", post(renew))
         .route("/v1/unpair", post(unpair))
         .route("/v1/version", post(version))
-        .with_state(handles);
+        .with_state(handles)
+        .merge(observed);
     if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "the control socket is closed; `runtime-agent status` does not work until a restart");
+        event::Service::ControlClosed(&error).emit();
     }
 }
 

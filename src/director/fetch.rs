@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
                     return Err(FetchError::Shifted { list, drift, attempts });
                 }
                 Err(Stop::Shifted { list, drift }) => {
-                    tracing::info!("{list} changed while they were read ({drift}); reading everything again");
+                    tracing::debug!("{list} changed while they were read ({drift}); reading everything again");
                     attempts += 1;
                 }
             }
@@ -360,7 +360,7 @@ impl<'a> Reader<'a> {
         };
         match size.lowered(divisor) {
             Some(smaller) => {
-                tracing::info!("{error}; asking again for {smaller} at a time instead of {size}");
+                tracing::debug!("{error}; asking again for {smaller} at a time instead of {size}");
                 *size = smaller;
                 Ok(())
             }

@@ -22,6 +22,7 @@ use self::readers::Readers;
 use super::{CertificateError, Issued, KeyAlgorithm, Leaf, PrivateKey};
 use crate::config::HttpsUrl;
 use crate::disk::{self, DiskError};
+use crate::event::Identity as Event;
 use crate::ids::{RuntimeId, TenantId};
 use crate::transport::ClientPem;
 
@@ -160,7 +161,7 @@ impl IdentityStore {
             let folder = store.folder(number);
             // What belongs to an identity is amended beside it, in its folder.
             if let Err(error) = disk::sweep(&folder) {
-                tracing::warn!(%error, "an unfinished file of an identity stays on disk");
+                Event::Stays { what: "an unfinished file of an identity", error: &error }.emit();
             }
             readers.establish(&store.root, &folder);
         }
@@ -252,7 +253,7 @@ impl IdentityStore {
         for old in self.numbers()?.into_iter().filter(|old| *old < number && Some(*old) != before) {
             // The new identity is in use; what is left of older ones does no harm.
             if let Err(error) = self.discard(old) {
-                tracing::warn!(%error, "an identity that is no longer used stays on disk");
+                Event::Stays { what: "an identity that is no longer used", error: &error }.emit();
             }
         }
         Ok(())

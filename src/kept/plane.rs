@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::director::Dialect;
 use crate::disk::{self, DiskError};
+use crate::event;
 use crate::ids::RuntimeId;
 
 /// How often the instant of the last answer is noted on disk where nothing else is written: hourly.
@@ -69,16 +70,13 @@ impl PlaneFile {
             Ok(bytes) => match serde_json::from_slice::<File>(&bytes) {
                 Ok(File { version: VERSION, known }) => Some(known),
                 Ok(_) | Err(_) => {
-                    tracing::warn!(
-                        "{} is damaged or of another version: what is known of the plane is learnt anew",
-                        path.display()
-                    );
+                    event::Kept::PlaneDamaged { path: &path }.emit();
                     None
                 }
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                tracing::warn!("cannot read {}: {error}; what is known of the plane is learnt anew", path.display());
+                event::Kept::PlaneUnreadable { path: &path, error: &error }.emit();
                 None
             }
         };
@@ -116,7 +114,7 @@ impl PlaneFile {
             Ok(()) => (self.noted, self.failed) = (Some(file.known), false),
             Err(error) => {
                 if !std::mem::replace(&mut self.failed, true) {
-                    tracing::warn!("cannot note when the plane answered; that is tried again: {error}");
+                    event::Kept::NotNoted(&error).emit();
                 }
             }
         }

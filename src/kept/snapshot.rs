@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use super::form;
 use crate::disk::{self, DiskError};
+use crate::event;
 use crate::snapshot::{RepeatedApplication, Snapshot};
 
 /// The largest file that is written or read: 1 GiB, far more than what a fetch takes.
@@ -113,11 +114,11 @@ impl SnapshotFile {
     /// Reads it. Blocks. One that is damaged, or that a newer version of this program wrote, is put aside as
     /// `snapshot.json.damaged`, with a warning; one that cannot be read stays where it is.
     pub fn load(&mut self) -> Option<Kept> {
-        let path = self.path.display();
+        let path = &self.path;
         let bytes = match self.read() {
             Ok(bytes) => bytes?,
             Err(error) => {
-                tracing::warn!("what the plane last said cannot be read; it is asked anew: {error}");
+                event::Kept::Unreadable(&error).emit();
                 return None;
             }
         };
@@ -128,16 +129,9 @@ impl SnapshotFile {
             }
             Err(damage) => {
                 let aside = self.aside();
-                match disk::rename(&self.path, &aside) {
-                    Ok(()) => tracing::warn!(
-                        "{path} cannot be used: {damage}. It is put aside as {}; the files stay as they are, and the \
-                         next poll fetches everything anew",
-                        aside.display()
-                    ),
-                    Err(error) => tracing::warn!(
-                        "{path} cannot be used: {damage}. The files stay as they are, and the next poll replaces it; it \
-                         cannot be put aside: {error}"
-                    ),
+                match disk::rename(path, &aside) {
+                    Ok(()) => event::Kept::PutAside { path, damage: &damage, aside: &aside }.emit(),
+                    Err(error) => event::Kept::Damaged { path, damage: &damage, error: &error }.emit(),
                 }
                 None
             }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::manifest::ObjectName;
 use crate::disk::{self, DiskError};
+use crate::event;
 
 const KEY_BYTES: usize = 32;
 
@@ -39,10 +40,7 @@ impl DigestKey {
     pub fn load_or_create(path: &Path) -> Result<Self, DigestKeyError> {
         match fs::read(path).map(Zeroizing::new) {
             Ok(bytes) if bytes.len() == KEY_BYTES => return Ok(Self::from_bytes(&bytes)),
-            Ok(_) => tracing::warn!(
-                path = %path.display(),
-                "the key that names the output is damaged: a new one is made, and all output is written anew"
-            ),
+            Ok(_) => event::Output::KeyDamaged { path }.emit(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(DiskError::new("read", path, error).into()),
         }

@@ -21,6 +21,7 @@ use super::render::{self, ApplicationNames, Names, RepeatedPart};
 use super::rendering::{self, Rendering};
 use super::texts::Texts;
 use crate::disk::{self, DiskError, Staged};
+use crate::event;
 use crate::ids::{ApplicationId, RuntimeId};
 use crate::snapshot::{Application, Sha256, Snapshot};
 use crate::template::Landscape;
@@ -199,7 +200,7 @@ impl Store {
         };
         if let Err(error) = self.write(snapshot, &names, &mut manifest) {
             if let Err(worse) = self.recover() {
-                tracing::warn!("cannot clean up after a failed publication; the next start does: {worse}");
+                event::Output::NotCleanedUp(&worse).emit();
             }
             return Err(error);
         }
@@ -348,11 +349,7 @@ impl Store {
             // Nothing is removed: whoever repairs it by hand may need what seems superfluous now.
             Current::Damaged { number: claimed, names, damage } => {
                 number = claimed;
-                tracing::warn!(
-                    root = %self.layout.root().display(),
-                    "the current output is damaged: {damage}; its readers keep it until a complete new generation \
-                     is published"
-                );
+                event::Output::Damaged { root: self.layout.root(), damage: &damage }.emit();
                 (self.current, self.names) = (None, names);
             }
         }
@@ -391,6 +388,6 @@ fn named<'a>(
 
 fn warn_if_failed(result: Result<(), DiskError>) {
     if let Err(error) = result {
-        tracing::warn!("cannot remove what is not needed any more; it is tried again later: {error}");
+        event::Output::NotRemoved(&error).emit();
     }
 }

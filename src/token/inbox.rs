@@ -3,6 +3,7 @@
 //! The folder is watched, not the file: a watch on a file is lost when the file is renamed or replaced. Where no watch
 //! can be had, the folder is looked into twice a second.
 
+use crate::event::Pairing;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -145,18 +146,13 @@ impl Inbox {
         match Watch::new(&self.folder) {
             Ok(watch) => {
                 if std::mem::take(&mut self.told_unwatchable) {
-                    tracing::info!(path = %self.folder.display(), "the folder for tokens is watched again");
+                    Pairing::Watched { folder: &self.folder }.emit();
                 }
                 self.watch = Some(watch);
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.told_unwatchable, true) {
-                    tracing::warn!(
-                        path = %self.folder.display(),
-                        "the folder for tokens, {}, cannot be watched: {error}; it is looked into twice a second instead{}",
-                        self.folder.display(),
-                        remedy(&error)
-                    );
+                    Pairing::Unwatchable { folder: &self.folder, why: &error, remedy: remedy(&error) }.emit();
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! One GraphQL request and its answer.
 
+use crate::metrics::metrics;
 use std::fs::File;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -186,6 +187,7 @@ impl Graphql {
     async fn read(&self, response: &mut reqwest::Response, mut inflater: Inflater<Sink<'_>>) -> Result<Wiped, Fault> {
         // The length header is only a hint, and a compressed answer has none: what counts is what arrives here.
         while let Some(chunk) = response.chunk().await.map_err(|error| self.classify(&error))? {
+            metrics().answer_bytes(chunk.len() as u64);
             inflater.push(&chunk)?;
         }
         Ok(match inflater.finish()? {

@@ -37,7 +37,9 @@ impl Search<'_> {
     /// Notes what the agent and its commands say now.
     async fn note_status(&mut self, status: &Status) {
         self.said.push(serde_json::to_string(status).unwrap());
-        for arguments in [&["status"][..], &["status", "--json"], &["identity"], &["identity", "--json"], &["sync"]] {
+        for arguments in
+            [&["status"][..], &["status", "--json"], &["identity"], &["identity", "--json"], &["sync"], &["metrics"]]
+        {
             let output = self.scene.host.run(arguments, "").await;
             self.said.push(said(&output));
         }

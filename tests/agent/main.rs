@@ -23,6 +23,7 @@ mod labels;
 mod lastgood;
 mod layers;
 mod modes;
+mod observing;
 mod pairing;
 mod proxy;
 mod refusal;

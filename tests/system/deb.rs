@@ -3,7 +3,7 @@
 use crate::host::{Host, Options};
 use crate::packages::{Format, installed};
 use crate::promises::{
-    assert_an_image_needs_no_running_systemd, assert_healthy, assert_nothing_runs,
+    assert_an_image_needs_no_running_systemd, assert_explained, assert_healthy, assert_nothing_runs,
     assert_the_administrator_decides_what_runs, assert_upgrade_brings_its_configuration,
     assert_upgrade_keeps_state_and_restarts,
 };
@@ -13,6 +13,7 @@ fn an_installation_runs_and_waits_for_a_token() {
     let host = installed(Format::Deb);
 
     assert_healthy(&host);
+    assert_explained(&host);
     let status = host.run(&["systemctl", "status", "--no-pager", "runtime-agent.service"]).ok();
     assert!(status.contains("active (running)"), "{status}");
     host.sh("dpkg --verify runtime-agent").ok();

@@ -40,6 +40,14 @@ pub(crate) fn assert_healthy(host: &Host) {
     }
 }
 
+/// What the journal says is explained, because the catalog came with the package.
+#[track_caller]
+pub(crate) fn assert_explained(host: &Host) {
+    host.run(&["journalctl", "--sync"]).ok();
+    let journal = host.run(&["journalctl", "--no-pager", "--catalog", "--unit", SERVICE]).ok();
+    assert!(journal.contains("Have a one-time token made for this runtime at the management plane"), "{journal}");
+}
+
 /// An upgrade exchanges the program under a running daemon; the pairing, the state and the administrator's changes
 /// stay.
 #[track_caller]

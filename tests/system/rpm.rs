@@ -3,7 +3,7 @@
 use crate::host::{Host, Options};
 use crate::packages::{Format, installed};
 use crate::promises::{
-    assert_an_image_needs_no_running_systemd, assert_healthy, assert_nothing_runs,
+    assert_an_image_needs_no_running_systemd, assert_explained, assert_healthy, assert_nothing_runs,
     assert_the_administrator_decides_what_runs, assert_upgrade_brings_its_configuration,
     assert_upgrade_keeps_state_and_restarts,
 };
@@ -13,6 +13,7 @@ fn an_installation_runs_and_waits_for_a_token() {
     let host = installed(Format::Rpm);
 
     assert_healthy(&host);
+    assert_explained(&host);
     // Dependencies are those of the package's home; only files are verified here.
     host.run(&["rpm", "--verify", "--nodeps", "runtime-agent"]).ok();
 }

@@ -108,6 +108,10 @@ fn more(subcommand: &str) -> Option<&'static str> {
              does.\n"
         }
         "sync" => "It prints which generation came of it, or why none did.\n",
+        "metrics" => {
+            "The format is OpenMetrics; see\n.BR METRICS .\n\
+             The agent is asked, and has to run.\n"
+        }
         "renew" => "The command returns as soon as renewal has begun;\n.B runtime\\-agent status\nshows how it goes.\n",
         "check" => {
             "All files of the configuration are read, and the templates that they name; it\n\

@@ -59,7 +59,7 @@ async fn scene(rules: &str, play: impl AsyncFnOnce(&Scene)) {
         settings: settings_receiver,
         location: crate::config::Location::system(None),
         board: board.clone(),
-        pulse: Pulse::new(),
+        pulse: Pulse::default(),
         notices,
         published: published_receiver,
         applied: applied_sender,

@@ -9,6 +9,7 @@ use crate::agent::trust::{Answered, How};
 use crate::clock::Due;
 use crate::config::Settings;
 use crate::director::FetchError;
+use crate::event;
 use crate::transport::{Protocol, Retry, Source};
 
 impl ConfigurationLoop {
@@ -38,6 +39,7 @@ impl ConfigurationLoop {
         self.left_alone_until = asked.map(|asked| Due::after(now, asked.min(wait)));
         self.poll_at = Some(due);
         let failures = self.failures;
+        event::Retry::Poll.emit();
         self.around.board.update(|status| {
             status.sync.failures = failures;
             status.sync.next = Some(next);

@@ -33,6 +33,7 @@ use super::trust::{Answered, How};
 use crate::clock::{self, Due, SharedClock};
 use crate::config::{Settings, Specifications};
 use crate::director::{Dialect, Director, Documents, FetchOptions};
+use crate::event::{self, PollResult};
 use crate::identity::Identity;
 use crate::ids::RuntimeId;
 use crate::kept::{Known, PlaneFile};
@@ -368,8 +369,9 @@ impl ConfigurationLoop {
         }
         let settings = self.around.settings.borrow().clone();
         self.around.pulse.within(LONGEST_POLL);
-        let started = now;
-        self.around.board.update(|status| status.sync.last_try = Some(started));
+        // Not by the wall's clock, which may be set meanwhile.
+        let clock = std::time::Instant::now();
+        self.around.board.update(|status| status.sync.last_try = Some(now));
         let options = FetchOptions {
             page_size: self.pages.size(settings.sync.page_size),
             dialect: self.dialect,
@@ -384,11 +386,7 @@ impl ConfigurationLoop {
                 let now = self.now();
                 self.answered(How::Accepted);
                 self.heard = true;
-                let count = fetched.snapshot.applications().len();
-                tracing::debug!(
-                    applications = count, requests = fetched.requests, dialect = %fetched.dialect,
-                    "the plane answered in {} ms", clock::until(started, now).as_millis()
-                );
+                event::Poll { result: PollResult::Answered, took: clock.elapsed() }.emit();
                 (self.dialect, self.failures) = (Some(fetched.dialect), 0);
                 self.pages.answered(fetched.page_size, settings.sync.page_size);
                 self.plane_file.borrow_mut().learn(Known {
@@ -412,7 +410,10 @@ impl ConfigurationLoop {
                 let snapshot = self.with_texts(snapshot).await;
                 self.write(snapshot, 0).await
             }
-            Err(error) => Err(self.failed(&error, &settings)),
+            Err(error) => {
+                event::Poll { result: PollResult::Failed(error.source()), took: clock.elapsed() }.emit();
+                Err(self.failed(&error, &settings))
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::agent::status::{Area, OutputStatus, Severity};
 use crate::backoff::Backoff;
 use crate::clock::Due;
 use crate::config::Settings;
+use crate::event::{Output, Retry};
 use crate::ids::RuntimeId;
 use crate::output::manifest::{Changes, GenerationNumber, Manifest};
 use crate::output::{Published, Rendering};
@@ -108,6 +109,7 @@ impl ConfigurationLoop {
                 let backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(5 * 60));
                 let at = Due::after(self.now(), backoff.wait(failures, fastrand::f64(), None));
                 self.unwritten = Some((snapshot, at, failures));
+                Retry::Output.emit();
                 Err(what)
             }
         };
@@ -134,12 +136,9 @@ impl ConfigurationLoop {
                     status.sync.last_success = status.sync.last_success.or(Some(restored.read_at));
                 });
                 if let Published::New { generation, changes } = &restored.published {
-                    tracing::info!(
-                        %generation,
-                        "{}: they are made anew from what the plane said on {}",
-                        occasion.reason(), restored.read_at
-                    );
-                    self.announce(*generation, changes, restored.applications);
+                    let (generation, reason, read_at) = (*generation, occasion.reason(), restored.read_at);
+                    Output::MadeAnew { generation, reason, read_at }.emit();
+                    self.announce(generation, changes, restored.applications);
                 }
             }
             Err(error) if error.is_of_a_template() => self.around.board.problem(
@@ -194,27 +193,8 @@ impl ConfigurationLoop {
     }
 
     pub(super) fn announce(&self, generation: GenerationNumber, changes: &Changes, count: usize) {
-        /// How many applications are named one by one; a first synchronisation has thousands.
-        const NAMED: usize = 20;
-        let kinds = [("added", &changes.added), ("changed", &changes.changed), ("removed", &changes.removed)];
-        for (kind, list) in kinds {
-            for change in list.iter().take(NAMED) {
-                tracing::info!(
-                    application_id = %change.id, %generation,
-                    "application {kind}: {} (applications/{})",
-                    crate::transport::excerpt(&change.name, &[]), change.folder
-                );
-            }
-            if list.len() > NAMED {
-                tracing::info!(%generation, "and {} more applications {kind}", list.len() - NAMED);
-            }
-        }
-        let host = self.plane.as_ref().map_or("", |plane| &plane.host);
-        tracing::info!(
-            %generation, plane = host,
-            "generation {generation} is published: {count} applications; {} added, {} changed, {} removed",
-            changes.added.len(), changes.changed.len(), changes.removed.len()
-        );
+        let plane = self.plane.as_ref().map_or("", |plane| &plane.host);
+        Output::Published { generation, changes, applications: count, plane }.emit();
     }
 
     fn show(&self, manifest: &Manifest) {

@@ -7,6 +7,7 @@ use crate::agent::labels;
 use crate::agent::status::{Area, Severity};
 use crate::backoff::Backoff;
 use crate::clock::Due;
+use crate::event;
 use crate::transport::{Denial, Retry};
 
 impl ConfigurationLoop {
@@ -36,6 +37,7 @@ impl ConfigurationLoop {
                 let backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(60 * 60));
                 let at = Due::after(self.now(), backoff.wait(failures, fastrand::f64(), asked));
                 self.report = Report::Due(at, failures);
+                event::Retry::Report.emit();
                 let advice = error.fault.denial().map_or("", Denial::advice);
                 self.around.board.problem(
                     Area::Report,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::texts::TextIndex;
+use crate::event;
 use crate::ids::RuntimeId;
 use crate::kept::{Kept, NotKept, SnapshotFile};
 use crate::output::{OutputError, Published, Store};
@@ -97,7 +98,7 @@ impl Shelf {
         let Some(Kept { mut snapshot, read_at }) = self.kept.load() else { return Ok(None) };
         let ours = runtime.or_else(|| self.store.current().map(|manifest| &manifest.runtime));
         if ours.is_some_and(|ours| ours != snapshot.runtime()) {
-            tracing::info!("what the plane last said is of the runtime {}, and is not used", snapshot.runtime());
+            event::Kept::Foreign(snapshot.runtime()).emit();
             return Ok(None);
         }
         // A link to a text that is not there would help nobody; it is read anew.

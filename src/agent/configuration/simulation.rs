@@ -238,7 +238,7 @@ async fn two_days(seed: u64, specifications: Specifications) {
             clock,
             settings: settings_receiver,
             board,
-            pulse: Pulse::new(),
+            pulse: Pulse::default(),
             identity: identity_receiver,
             standing,
             answers,

@@ -16,6 +16,7 @@ use crate::agent::status::{Area, Severity};
 use crate::clock;
 use crate::config::Specifications;
 use crate::director::{Director, Found, Unreadable};
+use crate::event;
 use crate::output::Texts;
 use crate::snapshot::{Reading, Sha256, Snapshot, TextPlace};
 use crate::transport::Reach;
@@ -198,6 +199,7 @@ impl ConfigurationLoop {
                     1 => String::new(),
                     count => format!("; {} more as well", count - 1),
                 };
+                event::Retry::Specifications.emit();
                 self.around.board.problem(
                     Area::Specifications,
                     Severity::Transient,

@@ -2,6 +2,7 @@
 
 use super::publish::Occasion;
 use super::{ConfigurationLoop, LONGEST_POLL, Version};
+use crate::event;
 use crate::output::{OutputError, Published};
 
 impl ConfigurationLoop {
@@ -27,10 +28,7 @@ impl ConfigurationLoop {
                 // What was to be written would only be held back.
                 self.unwritten = None;
                 self.announce(generation, &changes, applications);
-                tracing::warn!(
-                    %generation,
-                    "the files are rolled back to generation {generation}, and stay so until `runtime-agent resume`"
-                );
+                event::Output::RolledBack(generation).emit();
                 Ok(format!(
                     "The files are those of generation {generation} again: {applications} applications. They stay so, \
                      whatever the plane says, until `runtime-agent resume`."
@@ -52,7 +50,7 @@ impl ConfigurationLoop {
         self.show_current();
         match resumed {
             Ok(false) => return Ok("Nothing was rolled back; the files are as the plane says.".into()),
-            Ok(true) => tracing::info!("the files follow the plane again"),
+            Ok(true) => event::Output::FollowsAgain.emit(),
             Err(error) => return Err(format!("The files stay rolled back: {error}.")),
         }
         self.restore(Occasion::Resumption).await;

@@ -12,6 +12,7 @@ use crate::agent::status::Area;
 use crate::apply::Notice;
 use crate::config::Settings;
 use crate::connector;
+use crate::event;
 use crate::identity::Identity;
 use crate::ids::RuntimeId;
 use crate::pairing::Verdict;
@@ -37,7 +38,11 @@ impl TrustLoop {
             None => Err("there is no certificate here to revoke".to_owned()),
         };
         if let Err(why) = &revoked {
-            tracing::warn!("the certificate is not revoked at the plane: {why}");
+            match &used {
+                // Nobody has to do anything about a certificate that counts for nothing.
+                Some(_) if self.standing() != Standing::Expired => event::Pairing::NotRevoked { why }.emit(),
+                Some(_) | None => event::Pairing::NothingToRevoke { why }.emit(),
+            }
         }
         // From here on nothing is asked of the plane any more.
         self.around.identity.send_replace(None);
@@ -50,7 +55,7 @@ impl TrustLoop {
             return Err(format!("This host is not unpaired: {error}. Run the command again."));
         }
         self.notify(Notice::Unpaired);
-        tracing::info!("this host is unpaired");
+        event::Pairing::Unpaired.emit();
         Ok(sentence(&revoked, files))
     }
 

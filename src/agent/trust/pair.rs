@@ -11,10 +11,11 @@ use crate::agent::status::{Area, Severity};
 use crate::backoff::Backoff;
 use crate::clock::{self, Due};
 use crate::connector::{self, ConnectorError, Signed};
+use crate::event::{Pairing, Retry};
 use crate::identity::{Identity, Issued, KeyAlgorithm, PrivateKey, Record, Subject, encode_csr};
 use crate::pairing::{Asked, Pending};
 use crate::token::{OneTimeToken, TokenFile};
-use crate::transport::{CallError, Fault, Retry, Source};
+use crate::transport::{self, CallError, Fault, Source};
 
 /// How long the Connector takes a second token, by default: 5 minutes.
 const SECOND_TOKEN: Duration = Duration::from_secs(5 * 60);
@@ -86,7 +87,7 @@ impl TrustLoop {
                     self.around.board.solved(Area::Pairing);
                 }
                 self.consume(file.as_ref());
-                tracing::info!(connector = pending.connector_url.host(), "the Connector accepted the token");
+                Pairing::Accepted { connector: &pending.connector_url.host() }.emit();
                 Some(Endeavour::new(Step::Enrol { pending: Box::new(pending), key: None }, self.now()))
             }
             Err(ConnectorError::Call(error)) if error.fault.is_refused_token() => {
@@ -251,7 +252,7 @@ impl TrustLoop {
 
     pub(super) fn forget_pending(&self) {
         if let Err(error) = self.files.forget() {
-            tracing::warn!(%error, "the finished pairing cannot be removed");
+            Pairing::NotForgotten(&error).emit();
         }
     }
 
@@ -280,6 +281,7 @@ impl TrustLoop {
     fn later(&self, step: Step, failures: u32, backoff: Backoff, asked: Option<Duration>) -> Endeavour {
         let failures = failures.saturating_add(1);
         let wait = backoff.wait(failures, fastrand::f64(), asked);
+        Retry::Pairing.emit();
         Endeavour { step, due: Due::after(self.now(), wait), failures }
     }
 
@@ -299,14 +301,14 @@ pub(super) async fn make_key(algorithm: KeyAlgorithm) -> Result<PrivateKey, Stri
 
 /// Whether no retry of a request can help.
 pub(super) fn is_final(error: &CallError) -> bool {
-    matches!(error.fault.retry(), Retry::Never) && error.fault.source() != Source::Wire
+    matches!(error.fault.retry(), transport::Retry::Never) && error.fault.source() != Source::Wire
 }
 
 /// After how long the plane wants to be asked again.
 pub(super) fn asked(error: &CallError) -> Option<Duration> {
     match error.fault.retry() {
-        Retry::Later(asked) => asked,
-        Retry::Never => None,
+        transport::Retry::Later(asked) => asked,
+        transport::Retry::Never => None,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::agent::link;
 use crate::agent::status::{Area, Severity};
 use crate::apply::Notice;
 use crate::clock;
+use crate::event;
 use crate::identity::Identity;
 use crate::ids::RuntimeId;
 use crate::pairing::Verdict;
@@ -85,10 +86,7 @@ impl TrustLoop {
         if by_token.is_some()
             && let Some(named) = candidate.record.runtime.as_ref().filter(|named| *named != id)
         {
-            tracing::warn!(
-                runtime_id = %id,
-                "the token file named the runtime {named}, but the plane knows this host as {id}; the plane is believed"
-            );
+            event::Pairing::NamedOtherwise { named, runtime: id }.emit();
         }
         candidate.record.runtime = Some(id.clone());
         let installed =
@@ -107,7 +105,7 @@ impl TrustLoop {
         self.around.board.solved(Area::Renewal);
         match by_token {
             None => {
-                tracing::info!(runtime_id = %id, "the certificate is renewed; valid until {until}");
+                event::Identity::Renewed { runtime: id, until }.emit();
                 self.notify(Notice::Renewed);
             }
             Some(fingerprint) => {
@@ -115,10 +113,7 @@ impl TrustLoop {
                 self.conclude(Some(fingerprint), Verdict::Paired, "this host was paired by it");
                 // A kill may have come between writing the candidate down and forgetting what it was made of.
                 self.forget_pending();
-                tracing::info!(
-                    runtime_id = %id,
-                    "paired with {host} as the runtime {id}; the certificate is valid until {until}"
-                );
+                event::Pairing::Paired { host: &host, runtime: id, until }.emit();
                 self.notify(Notice::Paired);
             }
         }
@@ -134,7 +129,7 @@ impl TrustLoop {
             ("Connector for renewals", &old.renewal_url, &new.renewal_url),
         ] {
             if old != new {
-                tracing::warn!("the plane's {what} has moved from {old} to {new}; the agent follows");
+                event::Identity::Moved { what, from: old, to: new }.emit();
             }
         }
     }
@@ -158,7 +153,7 @@ impl TrustLoop {
             Ok(()) if next.is_none() && self.current.is_none() => self.unfinished().0,
             Ok(()) => next,
             Err(error) => {
-                tracing::warn!(%error, "an unusable identity stays on disk");
+                event::Identity::Stays { what: "an unusable identity", error: &error }.emit();
                 next
             }
         }

@@ -9,6 +9,7 @@ use crate::agent::status::{Area, Severity};
 use crate::apply::Notice;
 use crate::clock::Due;
 use crate::connector::{self, ConnectorError};
+use crate::event;
 use crate::identity::{Identity, Record, encode_csr};
 use crate::renewal;
 use crate::transport::CallError;
@@ -54,6 +55,8 @@ impl TrustLoop {
         if first {
             self.notify(Notice::Expiring);
         }
+        event::Identity::NotRenewed.emit();
+        event::Retry::Renewal.emit();
         self.around.board.problem(
             Area::Renewal,
             if late { Severity::ActionNeeded } else { severity },

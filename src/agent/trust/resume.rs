@@ -3,6 +3,7 @@
 use super::TrustLoop;
 use super::endeavour::{Endeavour, Step};
 use crate::agent::status::{Area, Severity};
+use crate::event;
 use crate::identity::Record;
 use crate::pairing::{Pending, Verdict};
 
@@ -54,11 +55,7 @@ impl TrustLoop {
     fn fall_back(&mut self, why: &str) {
         match self.store.fall_back(self.now()) {
             Ok(Some(identity)) => {
-                tracing::warn!(
-                    "the identity in use is damaged: {why}; the one before it, valid until {}, takes its place and is \
-                     renewed now",
-                    identity.leaf.not_after
-                );
+                event::Identity::FellBack { why, until: identity.leaf.not_after }.emit();
                 self.adopt(identity);
                 self.renewal = Some(Endeavour::new(Step::Renew, self.now()));
             }
@@ -71,7 +68,7 @@ impl TrustLoop {
     pub(super) fn unfinished(&self) -> (Option<Endeavour>, Option<Endeavour>) {
         let now = self.now();
         let candidate = self.store.candidate().unwrap_or_else(|error| {
-            tracing::warn!(%error, "an identity that was being made is left aside");
+            event::Identity::LeftAside(&error).emit();
             None
         });
         let pending = self.files.pending().unwrap_or_else(|error| {
@@ -97,7 +94,7 @@ impl TrustLoop {
             other => other,
         };
         let enrol = pending.map(|pending| {
-            tracing::info!("going on with the pairing that was interrupted");
+            event::Pairing::GoesOn.emit();
             Endeavour::new(Step::Enrol { pending: Box::new(pending), key: None }, now)
         });
         let prove = candidate

@@ -94,7 +94,7 @@ impl Scene {
                 clock,
                 settings,
                 board,
-                pulse: Pulse::new(),
+                pulse: Pulse::default(),
                 arrivals: arrival_receiver,
                 orders: order_receiver,
                 answers: answer_receiver,

@@ -4,6 +4,7 @@ use super::TrustLoop;
 use super::endeavour::{Endeavour, Step};
 use crate::agent::status::{Area, Severity};
 use crate::clock::Due;
+use crate::event::Pairing;
 use crate::pairing::{TokenOutcome, Verdict};
 use crate::token::{Arrival, Dropped, OneTimeToken, TokenFile, credential};
 
@@ -34,7 +35,7 @@ impl TrustLoop {
         if known == Some(Verdict::Paired) {
             // Spent for certain. One that was refused may have been refused for a reason that is gone.
             self.remove_token(&file);
-            tracing::info!(token = fingerprint, "the token that paired this host was dropped again; it is removed");
+            Pairing::DroppedAgain { token: &fingerprint }.emit();
         } else if self.uses(&fingerprint) {
             // Dropped once more while its first use goes on, which a second use would only disturb.
             match self.introduced(&fingerprint) {
@@ -42,7 +43,7 @@ impl TrustLoop {
                 None => self.remove_token(&file),
             }
         } else {
-            tracing::info!(token = fingerprint, "a token was dropped");
+            Pairing::Dropped { token: &fingerprint }.emit();
             self.conclude(Some(fingerprint), Verdict::InUse, "it is being used to pair");
             // Written down before it was presented, by a process that ended before the answer came.
             let lost = known == Some(Verdict::InUse);
@@ -105,7 +106,7 @@ impl TrustLoop {
                 if !matches!(known, None | Some(Verdict::InUse)) {
                     return None;
                 }
-                tracing::info!(token = fingerprint, "a token came as a systemd credential");
+                Pairing::CameAsCredential { token: &fingerprint }.emit();
                 self.conclude(Some(fingerprint), Verdict::InUse, "it is being used to pair");
                 let lost = known == Some(Verdict::InUse);
                 Some(Endeavour::new(Step::Introduce { token: Box::new(token), file: None, lost }, self.now()))
@@ -123,7 +124,7 @@ impl TrustLoop {
         if self.current.as_ref().is_some_and(|used| !used.is_over(now)) {
             // Nothing is wrong with the host; who dropped the token sees in the status what became of it.
             self.around.board.solved(Area::Pairing);
-            tracing::error!("{sentence} The identity in use stays. To pair anew, drop a new token.");
+            Pairing::RefusedWhilePaired { sentence }.emit();
         } else {
             self.around.board.problem(Area::Pairing, Severity::ActionNeeded, sentence, "Drop a new token.");
         }
@@ -140,7 +141,7 @@ impl TrustLoop {
         let detail = crate::transport::fit(detail);
         let outcome = TokenOutcome { fingerprint, at: self.now(), verdict, detail };
         if let Err(error) = self.files.conclude(&outcome) {
-            tracing::warn!(%error, "what became of the token cannot be written down");
+            Pairing::NotNoted(&error).emit();
         }
         self.around.board.update(|status| status.token = Some(outcome));
     }

@@ -48,6 +48,7 @@ use super::request::Attempt;
 use super::stop::Stop;
 use super::task::Task;
 use crate::disk;
+use crate::event::Message;
 use crate::output::manifest::Manifest;
 use crate::ownership::Trusted;
 use crate::transport::fit;
@@ -211,7 +212,7 @@ impl<'a> Installer<'a> {
         taken_back.map_err(|failed| {
             let sentence =
                 format!("an installation could not be taken back whole: {failed}; the next request tries again");
-            tracing::error!("{sentence}");
+            tracing::error!(message_id = Message::NotTakenBack.id(), "{sentence}");
             sentence
         })?;
         let told = Told::load(state, &journal.id).map_err(|error| error.to_string())?;

@@ -14,6 +14,7 @@ use super::directory::Spot;
 use super::found::Shape;
 use crate::config::{TemplateName, TemplateRule};
 use crate::disk::{self, DiskError};
+use crate::event::Message;
 use crate::output::manifest::ObjectName;
 use crate::snapshot::Sha256;
 use crate::template::ItemPlace;
@@ -94,6 +95,7 @@ impl Installed {
     pub(super) fn load(state: &Path) -> Result<Self, DiskError> {
         let loaded = load(&state.join(INSTALLED), |path, reason| {
             tracing::warn!(
+                message_id = Message::RecordLost.id(),
                 "{} is not a record of this version ({reason}); files that were installed before count as foreign now, \
                  and those of applications that go are not removed",
                 path.display()

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::disk::{self, DiskError, Staged};
+use crate::event::Identity as Event;
 
 /// Who may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +60,13 @@ impl Readers {
         let folder = folder.display();
         match (established, self) {
             (Ok(Done::Nothing), _) => {}
-            (Ok(Done::Changed), Self::Nobody) => tracing::info!("{folder} is now for the agent alone"),
-            (Ok(Done::Changed), Self::Group) => tracing::info!("{folder} is now for the group of readers, too"),
-            (Err(error), _) => tracing::warn!(
-                "it cannot be set who may read {folder}: {error}; the agent goes on with it as it is; to mend it, run as \
-                 root: {command}"
-            ),
+            (Ok(Done::Changed), Self::Nobody) => {
+                Event::ReadersChanged { folder: &folder, readers: "the agent alone" }.emit();
+            }
+            (Ok(Done::Changed), Self::Group) => {
+                Event::ReadersChanged { folder: &folder, readers: "the group of readers, too" }.emit();
+            }
+            (Err(error), _) => Event::ReadersNotSet { folder: &folder, error: &error, command: &command }.emit(),
         }
     }
 }
