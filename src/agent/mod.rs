@@ -4,7 +4,7 @@ mod applying;
 mod board;
 mod configuration;
 mod labels;
-mod link;
+pub(crate) mod link;
 mod pulse;
 mod run;
 pub mod standing;
