@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use super::{complain, exit, say};
-use crate::config::{self, Configuration, Location, Settings};
+use crate::config::{self, Location, Settings};
 use crate::template::Templates;
 
 pub(super) fn execute(location: &Location) -> ExitCode {
@@ -14,23 +14,13 @@ pub(super) fn execute(location: &Location) -> ExitCode {
     });
     match checked {
         Ok(read) => {
-            say(&verdict(&read));
+            say(&read.verdict());
             ExitCode::SUCCESS
         }
         Err(error) => {
             complain(&error);
             ExitCode::from(exit::CONFIG)
         }
-    }
-}
-
-/// Names all files, so that one that was meant to count and does not is missed.
-fn verdict(read: &Configuration) -> String {
-    let files: Vec<_> = read.files.iter().map(|path| path.display().to_string()).collect();
-    match &files[..] {
-        [] => "there is no configuration file, and the defaults are valid".to_owned(),
-        [file] => format!("{file} is valid"),
-        files => format!("valid together: {}", files.join(", ")),
     }
 }
 

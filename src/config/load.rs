@@ -33,6 +33,16 @@ impl Configuration {
         self.origins.get(key).unwrap_or(&Origin::Default)
     }
 
+    /// That it is valid, with the names of all files, so that one that was meant to count and does not is missed.
+    pub fn verdict(&self) -> String {
+        let files: Vec<_> = self.files.iter().map(|path| path.display().to_string()).collect();
+        match &files[..] {
+            [] => "there is no configuration file, and the defaults are valid".to_owned(),
+            [file] => format!("{file} is valid"),
+            files => format!("valid together: {}", files.join(", ")),
+        }
+    }
+
     /// Where each of the templates comes from, in their order.
     pub fn template_origins(&self) -> &[Origin] {
         &self.templates

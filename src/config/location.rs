@@ -81,6 +81,18 @@ impl Location {
         super::instance::called("runtime-agent", self.instance())
     }
 
+    /// The units of the packages that go by it: the daemon's service, and the applier's socket. None do by a file that
+    /// was named.
+    pub fn units(&self) -> Option<(String, String)> {
+        match &self.main {
+            Main::System(_) => Some((
+                format!("{}.service", self.service()),
+                format!("{}.socket", super::instance::called("runtime-agent-apply", self.instance())),
+            )),
+            Main::Named(_) => None,
+        }
+    }
+
     /// The arguments by which another command finds the same.
     pub fn arguments(&self) -> Vec<OsString> {
         let mut arguments = Vec::new();
