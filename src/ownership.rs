@@ -117,7 +117,7 @@ impl Trusted {
     }
 
     /// Whether the thing belongs to a trusted user.
-    pub(super) fn owns(self, metadata: &Metadata) -> bool {
+    pub(crate) fn owns(self, metadata: &Metadata) -> bool {
         metadata.uid() == 0 || metadata.uid() == self.own
     }
 

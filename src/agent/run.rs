@@ -99,6 +99,7 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
 
     let clock: SharedClock = Rc::new(Wall);
     let board = Board::new(Status::new(paths.token().display().to_string(), Wall.now()), clock.clone());
+    let (control_sender, control) = watch::channel(settings.control.clone());
     let (settings_sender, settings) = watch::channel(Rc::new(settings));
     let (identity_sender, identity) = watch::channel(None);
     let (standing_sender, standing) = watch::channel(Standing::Unpaired);
@@ -124,6 +125,7 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
         trust: trust_sender,
         versions: version_sender,
         asked: asked_sender.clone(),
+        control,
     };
     let configuration = ConfigurationLoop::new(
         configuration::Surroundings {
@@ -179,7 +181,10 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
         loop {
             match signals.next().await {
                 Told::End(name) => break name,
-                Told::Reload => reload(&location, &settings_sender, &board),
+                Told::Reload => {
+                    reload(&location, &settings_sender, &board);
+                    control_sender.send_replace(settings_sender.borrow().control.clone());
+                }
                 Told::Sync => {
                     // Nobody waits for the answer; it is in the journal.
                     let (answer, _) = tokio::sync::oneshot::channel();

@@ -1,7 +1,7 @@
 //! Which hooks run, in which order, and what is left out for which reason.
 //!
 //! A hook runs only where nobody but root and the applier's own user could have written it, or could replace it: the
-//! folder of hooks and everything on the way to it and to the file is checked by [`trust`](super::trust), links
+//! folder of hooks and everything on the way to it and to the file is checked by [`ownership`](crate::ownership), links
 //! included, and the file's owner and mode are read from the opened file. It is then started by the path that was
 //! checked, not through the link. What remains between the check and the start is what root itself, or the applier's
 //! own user, does in that instant.

@@ -38,13 +38,15 @@ pub(super) fn execute(paths: &Paths, json: bool) -> ExitCode {
     let conversation = async { Client::new(&paths.control())?.status(None).await };
     let answer = match on_runtime(conversation) {
         Ok(Ok(status)) => of_agent(status),
-        Ok(Err(error @ (ControlError::NotRunning(_) | ControlError::Forbidden(_)))) => match of_files(paths, &error) {
-            Ok(answer) => answer,
-            Err(files) => {
-                complain(&files);
-                return no_conversation(&error);
+        Ok(Err(error @ (ControlError::NotRunning(_) | ControlError::Forbidden(_) | ControlError::Refused(_)))) => {
+            match of_files(paths, &error) {
+                Ok(answer) => answer,
+                Err(files) => {
+                    complain(&files);
+                    return no_conversation(&error);
+                }
             }
-        },
+        }
         Ok(Err(error @ ControlError::Failed { .. })) => return no_conversation(&error),
         Err(code) => return code,
     };

@@ -165,7 +165,7 @@ fn no_conversation(error: &ControlError) -> ExitCode {
     complain(error);
     ExitCode::from(match error {
         ControlError::NotRunning(_) => exit::NOT_RUNNING,
-        ControlError::Forbidden(_) | ControlError::Failed { .. } => exit::FAILED,
+        ControlError::Forbidden(_) | ControlError::Refused(_) | ControlError::Failed { .. } => exit::FAILED,
     })
 }
 

@@ -6,7 +6,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::metrics::Metrics;
-use super::settings::{Apply, Hooks, Log, Output, Paths, Plane, Renewal, Report, Settings, Sync};
+use super::settings::{Apply, Control, Hooks, Log, Output, Paths, Plane, Renewal, Report, Settings, Sync};
 use super::templates::TemplateLimits;
 
 /// How alike two words must be for one to be taken for the other, from 0 to 1.
@@ -27,6 +27,7 @@ pub fn sections() -> Vec<(&'static str, &'static [&'static str])> {
                 "hooks" => names::<Hooks>(),
                 "templates" => names::<TemplateLimits>(),
                 "apply" => names::<Apply>(),
+                "control" => names::<Control>(),
                 "paths" => names::<Paths>(),
                 "log" => names::<Log>(),
                 "metrics" => names::<Metrics>(),

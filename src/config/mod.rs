@@ -32,8 +32,8 @@ pub use location::Location;
 pub use metrics::{LoopbackAddress, Metrics, NotATextFile, NotLoopback, TextFile};
 pub use origin::Origin;
 pub use settings::{
-    Apply, ApplyMode, BundleUse, CONSOLE_LABEL, EVENTS_LABEL, Hooks, Log, LogFormat, LogLevel, Output, Paths, Plane,
-    Renewal, Report, Settings, Specifications, Sync,
+    Apply, ApplyMode, BundleUse, CONSOLE_LABEL, Control, EVENTS_LABEL, Hooks, Log, LogFormat, LogLevel, Output, Paths,
+    Plane, Renewal, Report, Settings, Specifications, Sync,
 };
 pub use system::{ArgList, FileMode, GroupName, InvalidCommand, Unfit, UnitName, UserName};
 pub use templates::{

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::hosts::HostPattern;
 use super::instance::{InstanceName, applier_home, home};
 use super::metrics::Metrics;
+use super::system::GroupName;
 use super::templates::{TemplateLimits, TemplateRule};
 use super::values::{ByteSize, HttpsUrl, LabelName, Seconds, Share};
 use crate::director::PageSize;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub template: Vec<TemplateRule>,
     /// The applier.
     pub apply: Apply,
+    /// Who may use the control socket.
+    pub control: Control,
     /// Where things are.
     pub paths: Paths,
     /// Logging.
@@ -306,6 +309,25 @@ pub enum ApplyMode {
     Inline,
     /// Nobody: files are published, and that is all.
     Off,
+}
+
+/// `[control]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Control {
+    /// Whose members may give orders, and look.
+    pub administrators: GroupName,
+    /// Whose members may look.
+    pub readers: GroupName,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            administrators: GroupName::constant("runtime-agent-admin"),
+            readers: GroupName::constant("runtime-agent-view"),
+        }
+    }
 }
 
 /// `[paths]`

@@ -74,6 +74,13 @@ checked_text! {
     GroupName, account
 }
 
+impl GroupName {
+    /// A name that is built in; a test sees that it is one.
+    pub(super) fn constant(name: &'static str) -> Self {
+        Self(name.into())
+    }
+}
+
 /// The longest name of a unit that systemd takes, in bytes.
 const MAX_UNIT: usize = 255;
 

@@ -30,8 +30,11 @@ pub enum ControlError {
     )]
     NotRunning(PathBuf),
     /// The socket is not for this user.
-    #[error("{0} is not for this user; run the command as root, or as a member of the group that owns the socket")]
+    #[error("{0} is not for this user; run the command as root")]
     Forbidden(PathBuf),
+    /// The agent refuses this user.
+    #[error("{0} Run the command as root, or join that group")]
+    Refused(String),
     /// The conversation failed.
     #[error("the agent did not answer as it should on {socket}: {why}")]
     Failed {
@@ -69,8 +72,7 @@ impl Client {
             |after| format!("http://control/v1/status?after={after}"),
         );
         let response = self.client.get(url).send().await.map_err(|error| self.explain(&error))?;
-        let body = response.bytes().await.map_err(|error| self.explain(&error))?;
-        serde_json::from_slice(&body).map_err(|error| self.failed(error.to_string()))
+        self.read(response).await
     }
 
     /// The page of metrics.
@@ -80,11 +82,11 @@ impl Client {
     pub async fn metrics(&self) -> Result<String, ControlError> {
         let response = self.client.get("http://control/metrics").send().await.map_err(|error| self.explain(&error))?;
         let status = response.status();
-        let body = response.bytes().await.map_err(|error| self.explain(&error))?;
+        let body = self.body(response).await?;
         if !status.is_success() {
             return Err(self.failed(status.to_string()));
         }
-        String::from_utf8(body.into()).map_err(|error| self.failed(error.to_string()))
+        String::from_utf8(body).map_err(|error| self.failed(error.to_string()))
     }
 
     /// Has the plane asked now.
@@ -124,8 +126,23 @@ impl Client {
         let request = self.client.post(format!("http://control/v1/{what}"));
         let request = request.header("content-type", "application/json").body(body);
         let response = request.send().await.map_err(|error| self.explain(&error))?;
-        let body = response.bytes().await.map_err(|error| self.explain(&error))?;
+        self.read(response).await
+    }
+
+    async fn read<T: serde::de::DeserializeOwned>(&self, response: reqwest::Response) -> Result<T, ControlError> {
+        let body = self.body(response).await?;
         serde_json::from_slice(&body).map_err(|error| self.failed(error.to_string()))
+    }
+
+    /// What the daemon says, unless it is that it refuses this user.
+    async fn body(&self, response: reqwest::Response) -> Result<Vec<u8>, ControlError> {
+        let refused = response.status() == reqwest::StatusCode::FORBIDDEN;
+        let body = response.bytes().await.map_err(|error| self.explain(&error))?;
+        if refused {
+            let answer: Answer = serde_json::from_slice(&body).map_err(|error| self.failed(error.to_string()))?;
+            return Err(ControlError::Refused(answer.message));
+        }
+        Ok(body.into())
     }
 
     fn failed(&self, why: String) -> ControlError {

@@ -1,8 +1,10 @@
 //! The control socket: HTTP over a Unix socket, for `runtime-agent status` and its siblings.
 //!
-//! Who may connect is decided by the socket's owner, group and mode (0660).
+//! Everybody can connect; who may do what is decided by the user at the other end: see the module `access`.
 
+mod access;
 mod client;
+mod gate;
 mod observe;
 mod server;
 

@@ -1,4 +1,4 @@
-//! What anybody who may connect can look at: metrics, whether the agent is alive, and whether the host is ready.
+//! What whoever may look can look at: metrics, whether the agent is alive, and whether the host is ready.
 //!
 //! Nothing here names a runtime, an application or a plane, and nothing here changes anything.
 

@@ -8,14 +8,16 @@ use std::time::Duration;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::gate::{Gate, Peer, Porter, guard};
 use super::{Answer, Observed, SetVersion, Sync, Unpair};
 use crate::agent::status::Status;
 use crate::agent::{PersonAsked, SyncOrder, TrustOrder, VersionOrder};
+use crate::config::Control;
 use crate::event;
 
 /// How long a reader that waits for a change is kept waiting before it gets the same again.
@@ -36,6 +38,8 @@ pub struct Handles {
     pub versions: mpsc::Sender<VersionOrder>,
     /// Where it is told that a person asked that what is published be applied, whatever became of it before.
     pub asked: watch::Sender<PersonAsked>,
+    /// Who may do what.
+    pub control: watch::Receiver<Control>,
 }
 
 /// Makes the socket. The caller holds the state lock, so a socket that lies there is a dead one.
@@ -47,15 +51,16 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // Made with the umask's 0755, which lets nobody but the owner connect, before it gets its final mode.
+    // Who connects is asked for a name, which the kernel gives; it takes the right to write to connect.
     let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
     Ok(listener)
 }
 
 /// Serves until the process ends.
 pub async fn serve(listener: UnixListener, handles: Handles) {
     let observed = super::observing(handles.observed.clone());
+    let porter = Porter::new(handles.control.clone());
     let router = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/sync", post(sync))
@@ -63,8 +68,11 @@ pub async fn serve(listener: UnixListener, handles: Handles) {
         .route("/v1/unpair", post(unpair))
         .route("/v1/version", post(version))
         .with_state(handles)
-        .merge(observed);
-    if let Err(error) = axum::serve(listener, router).await {
+        .merge(observed)
+        // Over all of the above.
+        .layer(middleware::from_fn_with_state(porter, guard));
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    if let Err(error) = axum::serve(Gate::new(listener), service).await {
         event::Service::ControlClosed(&error).emit();
     }
 }

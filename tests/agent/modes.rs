@@ -35,7 +35,7 @@ fn check(scene: &Scene) {
         }
     }
     let run = everything(&scene.host.path("run"));
-    assert_eq!(run[Path::new("control.sock")].mode, 0o660);
+    assert_eq!(run[Path::new("control.sock")].mode, 0o666);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ fn paired(format: Format) -> (World, Host) {
     world.pair(&host);
     // The groups that somebody might be in by mistake are no way to the key either.
     host.sh("useradd --system --user-group --groups runtime-agent-identity member
-             useradd --system --user-group --groups runtime-agent-credentials,runtime-agent other
+             useradd --system --user-group --groups runtime-agent-credentials,runtime-agent,runtime-agent-view other
              useradd --system --user-group stranger")
         .ok();
     (world, host)
@@ -112,10 +112,10 @@ fn members_of_the_group_use_the_certificate_also_after_a_renewal_and_nobody_else
 
         // Who may not ask the agent, but read the files, is told by them; who may do neither is told so.
         let told = as_user(&host, "member", "runtime-agent identity --json");
-        assert!(told.stderr.contains("is not for this user"), "{}", told.stderr);
+        assert!(told.stderr.contains("may not look here"), "{}", told.stderr);
         assert_told(&host, &told.ok());
         let told = as_user(&host, "other", "runtime-agent identity --json");
-        assert_eq!(told.stderr, "", "The group of the socket asks the agent.");
+        assert_eq!(told.stderr, "", "A group that may look asks the agent.");
         assert_told(&host, &told.ok());
         let refused = as_user(&host, "stranger", "runtime-agent identity").fails_with(1);
         assert!(refused.stderr.contains("Permission denied"), "{}", refused.stderr);

@@ -7,6 +7,7 @@
 mod deb;
 mod host;
 mod identity;
+mod instances;
 mod journal;
 mod life;
 mod machine;

@@ -22,18 +22,22 @@ pub(crate) fn assert_healthy(host: &Host) {
 
     let user = host.run(&["id", "--name", "--groups", "runtime-agent"]).ok();
     assert_eq!(user, "runtime-agent", "The daemon needs no other group.");
-    host.run(&["getent", "group", "runtime-agent-credentials", "runtime-agent-identity"]).ok();
+    for group in ["credentials", "identity", "admin", "view"] {
+        host.run(&["getent", "group", &format!("runtime-agent-{group}")]).ok();
+    }
 
     for (path, expected) in [
         ("/etc/runtime-agent", "755 root:root"),
         ("/etc/runtime-agent/agent.toml", "644 root:root"),
+        ("/etc/runtime-agent/agent.d", "755 root:root"),
         ("/etc/runtime-agent/hooks.d", "755 root:root"),
         ("/etc/runtime-agent/templates", "755 root:root"),
         ("/etc/runtime-agent/pairing", "2770 root:runtime-agent"),
         ("/var/lib/runtime-agent", "755 runtime-agent:runtime-agent"),
         ("/var/lib/runtime-agent/config", "2755 runtime-agent:runtime-agent-credentials"),
         ("/var/lib/runtime-agent/identity", "2750 runtime-agent:runtime-agent-identity"),
-        ("/run/runtime-agent", "750 runtime-agent:runtime-agent"),
+        ("/run/runtime-agent", "755 runtime-agent:runtime-agent"),
+        ("/run/runtime-agent/control.sock", "666 runtime-agent:runtime-agent"),
         ("/run/runtime-agent-apply.sock", "660 root:runtime-agent"),
     ] {
         assert_eq!(host.run(&["stat", "--format=%a %U:%G", path]).ok(), expected, "{path}");

@@ -245,7 +245,12 @@ fn with_what_the_administrator_does(troubled: &mut Troubled<'_>) {
     troubled.fails("runtime-agent check");
     host.write_file("/etc/runtime-agent/agent.toml", good, 0o644);
     host.run(&["systemctl", "reload", SERVICE]).ok();
-    troubled.fails("setpriv --reuid nobody --regid nogroup --clear-groups runtime-agent status");
+    for command in ["status", "renew"] {
+        troubled.fails(&format!("setpriv --reuid nobody --regid nogroup --clear-groups runtime-agent {command}"));
+    }
+    host.write_file("/etc/runtime-agent/agent.d/10-test.toml", "", 0o666);
+    troubled.fails("runtime-agent check");
+    host.run(&["rm", "/etc/runtime-agent/agent.d/10-test.toml"]).ok();
     host.run(&["systemctl", "stop", SERVICE]).ok();
     troubled.fails("runtime-agent status");
     host.sh("rm -f /var/lib/runtime-agent/identity/*/cert.pem").ok();

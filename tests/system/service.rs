@@ -236,6 +236,41 @@ fn a_token_in_the_system_credentials_reaches_the_daemon() {
     assert_eq!(seen, "handed-in");
 }
 
+#[test]
+fn administrators_give_orders_readers_look_and_others_get_a_sentence() {
+    let host = installed(Format::Deb);
+    host.sh("useradd stranger
+             useradd --groups runtime-agent-view watcher
+             useradd --groups runtime-agent-admin chief
+             useradd --groups runtime-agent former")
+        .ok();
+    let run = |user, command| host.run(&["runuser", "--user", user, "--", "runtime-agent", command]);
+
+    // It is not paired, which is told with 3 to those who may look, and refused with 1 to those who give orders.
+    for user in ["watcher", "chief", "root", "runtime-agent"] {
+        run(user, "status").fails_with(3);
+    }
+    for user in ["chief", "root"] {
+        let refused = run(user, "sync").fails_with(1);
+        assert!(refused.stderr.contains("not paired"), "{user}: {}", refused.stderr);
+    }
+    for (user, command, group) in [
+        ("watcher", "sync", "runtime-agent-admin"),
+        ("watcher", "renew", "runtime-agent-admin"),
+        ("watcher", "rollback", "runtime-agent-admin"),
+        ("stranger", "renew", "runtime-agent-admin"),
+        ("stranger", "status", "runtime-agent-view"),
+        ("former", "status", "runtime-agent-view"),
+    ] {
+        let refused = run(user, command).fails_with(1);
+        assert!(refused.stderr.contains("may ") && refused.stderr.contains(group), "{user}: {}", refused.stderr);
+    }
+
+    // Who joins a group is let in at once.
+    host.run(&["usermod", "--append", "--groups", "runtime-agent-view", "stranger"]).ok();
+    run("stranger", "status").fails_with(3);
+}
+
 /// A network of its own, with nothing in it.
 #[derive(Debug)]
 struct Network {
