@@ -187,7 +187,7 @@ impl Run<'_> {
             timeout: self.settings.timeout,
             grace: self.settings.grace,
         };
-        let mut output = Output::new(name, self.settings.output_limit);
+        let mut output = Output::new(name, self.settings.output_limit, Some(self.task.redaction()));
         let (ending, took) = process::run(&program, &mut output, self.stop).await;
         let outcome = match ending {
             Ending::Exited(0) => HookOutcome::Succeeded,

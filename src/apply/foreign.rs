@@ -15,6 +15,9 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 /// How often one path is walked, where the kernel asks for it.
 const MOST_WALKS: u32 = 100;
 
+/// How many names one folder may have.
+const MOST_NAMES: usize = 100_000;
+
 /// Why a file is not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ForeignError {
@@ -39,6 +42,9 @@ pub(super) enum ForeignError {
     /// It is too long.
     #[error("is longer than the {0} bytes that are read")]
     TooLong(u64),
+    /// There are too many.
+    #[error("holds more than the {0} names that are read")]
+    TooMany(usize),
 }
 
 /// The daemon's state directory.
@@ -78,6 +84,25 @@ impl ForeignState {
         // It may grow while it is read.
         self.file(path, limit)?.take(limit + 1).read_to_end(&mut text)?;
         if text.len() as u64 > limit { Err(ForeignError::TooLong(limit)) } else { Ok(text) }
+    }
+
+    /// The names in a folder below it.
+    pub(super) fn names(&self, path: &Path) -> Result<Vec<Vec<u8>>, ForeignError> {
+        let folder = self.walk(path)?;
+        if !folder.metadata()?.is_dir() {
+            return Err(ForeignError::Missing);
+        }
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&folder).map_err(io::Error::from)? {
+            let name = entry.map_err(io::Error::from)?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+            if names.len() > MOST_NAMES {
+                return Err(ForeignError::TooMany(MOST_NAMES));
+            }
+        }
+        Ok(names)
     }
 
     fn walk(&self, path: &Path) -> Result<File, ForeignError> {

@@ -58,6 +58,24 @@ pub(super) struct Hooks {
     pub skipped: Vec<Skipped>,
 }
 
+/// What somebody who only looks is told of the folder of hooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// How many hooks can run.
+    pub runnable: usize,
+    /// What lies there and does not run.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Looks at a folder of hooks as the applier does, with the rights of this process. Blocks.
+///
+/// # Errors
+/// A sentence, when the folder cannot be read.
+pub fn survey(folder: &Path) -> Result<Survey, String> {
+    let Hooks { runnable, skipped } = Hooks::find(folder).map_err(|error| error.to_string())?;
+    Ok(Survey { runnable: runnable.len(), skipped })
+}
+
 impl Hooks {
     /// Looks at the folder. Where there is none, there are no hooks.
     ///

@@ -38,6 +38,7 @@ mod install;
 mod output;
 mod process;
 mod record;
+mod redaction;
 mod report;
 mod request;
 mod server;
@@ -47,6 +48,7 @@ mod task;
 
 pub use client::{Route, request};
 pub use fault::ApplyError;
+pub use hooks::{Survey, survey};
 pub use report::{
     HookOutcome, HookReport, InstallReport, Outcome, Refusal, RefusedInstall, Report, SkipReason, Skipped, UnitReport,
     UnitResult,

@@ -1,12 +1,19 @@
 //! What a hook writes: line by line to the journal, its end to the report, the rest to nowhere.
 
+use std::borrow::Cow;
+
+use super::redaction::Redaction;
 use crate::transport::excerpt;
 
-/// How much of a line is looked at, in bytes: more than an excerpt keeps.
-const LONGEST_LINE: usize = 1024;
+/// How much of a line is looked at, in bytes: far more than an excerpt keeps, so that a credential that begins in what is
+/// kept is seen whole.
+const LONGEST_LINE: usize = 16 * 1024;
 
 /// How much of the end is kept for the report, in bytes.
-const TAIL_BYTES: usize = 4096;
+const TAIL_BYTES: usize = 16 * 1024;
+
+/// How much is told of a line of which the end alone was kept, in characters.
+const ENDLESS_CHARS: usize = 200;
 
 /// How many lines of it the report has.
 const TAIL_LINES: usize = 8;
@@ -15,6 +22,8 @@ const TAIL_LINES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Output<'a> {
     hook: &'a str,
+    /// Nothing, where what is written goes to nobody but this program.
+    redaction: Option<&'a Redaction>,
     /// How many bytes may still go to the journal.
     left: usize,
     line: Vec<u8>,
@@ -25,8 +34,8 @@ pub(super) struct Output<'a> {
 
 impl<'a> Output<'a> {
     /// Nothing written yet; at most `limit` bytes will go to the journal.
-    pub(super) fn new(hook: &'a str, limit: usize) -> Self {
-        Self { hook, left: limit, line: Vec::new(), tail: Vec::new(), torn: false }
+    pub(super) fn new(hook: &'a str, limit: usize, redaction: Option<&'a Redaction>) -> Self {
+        Self { hook, redaction, left: limit, line: Vec::new(), tail: Vec::new(), torn: false }
     }
 
     /// Takes a piece.
@@ -46,7 +55,8 @@ impl<'a> Output<'a> {
         }
         self.left -= logged.len();
         if self.left == 0 {
-            self.log();
+            // What is left of a line may end in the middle of a credential, which nobody would know then.
+            self.line.clear();
             let hook = self.hook;
             tracing::warn!(hook, "{hook}: it writes more than the journal takes of one hook; the rest is dropped");
         }
@@ -56,14 +66,24 @@ impl<'a> Output<'a> {
     pub(super) fn end(mut self) -> Vec<String> {
         self.log();
         let text = String::from_utf8_lossy(&self.tail);
-        let lines: Vec<_> = text.split('\n').skip(usize::from(self.torn)).map(|line| excerpt(line, &[])).collect();
+        let lines: Vec<_> = text.split('\n').skip(usize::from(self.torn)).map(|line| self.fit(line)).collect();
         let mut last: Vec<_> = lines.into_iter().rev().filter(|line| !line.is_empty()).take(TAIL_LINES).collect();
         last.reverse();
         if last.is_empty() && !text.trim().is_empty() {
-            // One endless line: its end says more than nothing.
-            last.push(excerpt(&text, &[]));
+            // One endless line: its end says more than nothing. What is far before that may be the rest of a credential.
+            let shown = self.hide(&text);
+            let end = shown.char_indices().rev().take(ENDLESS_CHARS).last().map_or(0, |(at, _)| at);
+            last.push(excerpt(&shown[end..], &[]));
         }
         last
+    }
+
+    fn fit(&self, line: &str) -> String {
+        excerpt(&self.hide(line), &[])
+    }
+
+    fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.redaction.map_or(Cow::Borrowed(text), |redaction| redaction.hide(text))
     }
 
     fn keep(&mut self, piece: &[u8]) {
@@ -76,7 +96,7 @@ impl<'a> Output<'a> {
     }
 
     fn log(&mut self) {
-        let line = excerpt(&String::from_utf8_lossy(&self.line), &[]);
+        let line = self.fit(&String::from_utf8_lossy(&self.line));
         self.line.clear();
         if !line.is_empty() {
             let hook = self.hook;
@@ -90,7 +110,10 @@ mod tests {
     use super::*;
 
     fn end_of(pieces: &[&[u8]]) -> Vec<String> {
-        let mut output = Output::new("10-test", 1000);
+        // Nothing is published there.
+        let state = tempfile::tempdir().unwrap();
+        let redaction = Redaction::new(state.path());
+        let mut output = Output::new("10-test", 1000, Some(&redaction));
         for piece in pieces {
             output.take(piece);
         }

@@ -237,7 +237,7 @@ mod tests {
         let path = host.hook("a", body);
         let environment = [("PATH", "/usr/bin:/bin".into()), ("ONLY", "this".into())];
         let program = Program { path: &path, arguments: &["word"], environment: &environment, input, timeout, grace };
-        let mut output = Output::new("a", 4096);
+        let mut output = Output::new("a", 4096, None);
         let (ending, took) = run(&program, &mut output, &Stop::never()).await;
         let output = output.end();
         Ran { host, ending, took, output }
@@ -364,7 +364,7 @@ mod tests {
         let path = host.hook("a", "");
         fs::write(&path, "#!/nonexistent/interpreter\n").unwrap();
         let program = Program { path: &path, arguments: &[], environment: &[], input: b"", timeout: LONG, grace: LONG };
-        let (ending, _) = run(&program, &mut Output::new("a", 0), &Stop::never()).await;
+        let (ending, _) = run(&program, &mut Output::new("a", 0, None), &Stop::never()).await;
         assert!(matches!(ending, Ending::NotStarted(_)), "{ending:?}");
     }
 
@@ -374,7 +374,7 @@ mod tests {
         let path = host.hook("a", "echo ready; exec sleep 1000");
         let program = Program { path: &path, arguments: &[], environment: &[], input: b"", timeout: LONG, grace: LONG };
         let (tell, told) = tokio::sync::watch::channel(false);
-        let mut output = Output::new("a", 4096);
+        let mut output = Output::new("a", 4096, None);
         let stop = Stop::when(told);
         let (ran, ()) = tokio::join!(run(&program, &mut output, &stop), async {
             tell.send_replace(true);

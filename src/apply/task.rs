@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::generation;
+use super::redaction::Redaction;
 use super::request::{PROTOCOL_VERSION, Request};
 use crate::output::manifest::{Changes, GenerationNumber};
 
@@ -35,6 +36,7 @@ pub(super) struct Task {
     request: Request,
     state: PathBuf,
     config: PathBuf,
+    redaction: Redaction,
 }
 
 #[derive(Serialize)]
@@ -50,7 +52,17 @@ struct Document<'a> {
 
 impl Task {
     pub(super) fn new(request: Request, agent_state: &Path) -> Self {
-        Self { request, state: agent_state.to_owned(), config: agent_state.join("config").join("current") }
+        Self {
+            request,
+            state: agent_state.to_owned(),
+            config: agent_state.join("config").join("current"),
+            redaction: Redaction::new(agent_state),
+        }
+    }
+
+    /// What hides credentials in what those who are told write.
+    pub(super) fn redaction(&self) -> &Redaction {
+        &self.redaction
     }
 
     /// The single argument.

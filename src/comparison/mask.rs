@@ -4,6 +4,7 @@
 //! credentials; another file that may hold credentials, and in which it stands as a word, is not shown at all. The words
 //! `true`, `false` and `null`, as values of headers, are hidden in files of credentials only.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -292,6 +293,23 @@ impl Mask {
             lines.push(Line { pieces: line, end: LineEnd::Text });
         }
         lines
+    }
+
+    /// A text of any place, with `[redacted]` for each of its secrets.
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let secrets = self.secrets(text, Place::Elsewhere);
+        if secrets.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let mut shown = String::new();
+        let mut done = 0;
+        for secret in secrets {
+            shown.push_str(&text[done..secret.start]);
+            shown.push_str("[redacted]");
+            done = secret.end;
+        }
+        shown.push_str(&text[done..]);
+        Cow::Owned(shown)
     }
 
     /// Where secrets are, in order and apart from each other.

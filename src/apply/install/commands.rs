@@ -64,11 +64,11 @@ impl Commands<'_> {
             timeout: self.settings.timeout,
             grace: self.settings.grace,
         };
-        let (name, limit) = match said {
-            Said::InJournal(name) => (name, self.settings.output_limit),
-            Said::Nowhere => ("systemctl", 0),
+        let (name, limit, redaction) = match said {
+            Said::InJournal(name) => (name, self.settings.output_limit, Some(self.task.redaction())),
+            Said::Nowhere => ("systemctl", 0, None),
         };
-        let mut output = Output::new(name, limit);
+        let mut output = Output::new(name, limit, redaction);
         let (ending, _) = process::run(&program, &mut output, stop).await;
         Ran { ending, output: output.end() }
     }
