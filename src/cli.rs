@@ -34,6 +34,24 @@ pub enum Command {
         /// Print the whole status as JSON
         #[arg(long)]
         json: bool,
+        /// Show it again whenever something changes, until interrupted
+        #[arg(long)]
+        watch: bool,
+        /// When to use colours; by itself, on a terminal, unless `NO_COLOR` is set
+        #[arg(long, value_name = "WHEN", default_value = "auto")]
+        color: Color,
+    },
+    /// Check everything that the agent needs, change nothing, and say what to do about what is wrong
+    Doctor {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+        /// When to use colours; by itself, on a terminal, unless `NO_COLOR` is set
+        #[arg(long, value_name = "WHEN", default_value = "auto")]
+        color: Color,
     },
     /// Show who this host is to the plane: the certificate, its dates, where its files are
     Identity {

@@ -16,6 +16,7 @@ pub mod connector;
 pub mod control;
 pub mod director;
 pub mod disk;
+pub mod doctor;
 pub mod event;
 pub mod identity;
 pub mod ids;

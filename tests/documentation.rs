@@ -165,6 +165,7 @@ fn every_exit_status_is_on_the_page_of_the_command() {
         exit::NOT_RUNNING,
         exit::NOTHING,
         exit::TEMPLATE,
+        exit::UNWELL,
         exit::CONFIG,
     ];
     for status in statuses {

@@ -90,3 +90,16 @@ pub fn director(settings: &Settings, identity: &Identity, protocol: Protocol) ->
         endpoint(settings, &identity.record.director_url, Some(&identity.client), director_limits(settings), protocol)?;
     Ok(Director::new(graphql, identity.record.tenant.clone()))
 }
+
+/// An endpoint to knock at, with a certificate where one is to be shown.
+///
+/// # Errors
+/// When no client can be made.
+pub fn door(
+    settings: &Settings,
+    url: &HttpsUrl,
+    identity: Option<&ClientPem>,
+    answer_timeout: Duration,
+) -> Result<Graphql, TrustError> {
+    endpoint(settings, url, identity, Limits { answer_timeout, ..connector_limits(settings) }, Protocol::Plain)
+}

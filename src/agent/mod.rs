@@ -4,7 +4,7 @@ mod applying;
 mod board;
 mod configuration;
 mod labels;
-mod link;
+pub(crate) mod link;
 mod observing;
 pub mod pulse;
 mod run;

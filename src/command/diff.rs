@@ -1,9 +1,10 @@
 //! `runtime-agent diff`: what differs between two generations, without the secrets.
 
-use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
 use super::generations::nothing_published;
+use super::paint::{Ink, Paint};
 use super::{complain, exit, look_as_the_owner};
 use crate::cli::{Color, Which};
 use crate::comparison::{DiffLine, Tone, Verdict, compare};
@@ -16,14 +17,10 @@ pub(super) fn execute(paths: &Paths, old: Option<Which>, new: Option<Which>, col
     crate::seclusion::seclude();
     let view = View::new(&paths.config());
     let chosen = look_as_the_owner(paths).and_then(|()| choose(paths, &view, old, new));
-    let paint = match color {
-        Color::Always => Paint::Colors,
-        Color::Never => Paint::Plain,
-        Color::Auto => Paint::as_wanted(),
-    };
+    let paint = Paint::of(color);
     let mut out = BufWriter::new(io::stdout().lock());
     // Whoever does not read it to the end does not want it.
-    let mut sink = |line: DiffLine| drop(writeln!(out, "{}", paint.line(&line)));
+    let mut sink = |line: DiffLine| drop(writeln!(out, "{}", painted(paint, &line)));
     let compared = chosen.and_then(|(old, new)| compare(&view, old, new, &mut sink).map_err(|error| error.to_string()));
     let _ = out.flush();
     match compared {
@@ -70,32 +67,12 @@ fn choose(
     Ok((old, new))
 }
 
-/// Whether lines are coloured.
-#[derive(Debug, Clone, Copy)]
-enum Paint {
-    Colors,
-    Plain,
-}
-
-impl Paint {
-    /// On a terminal that can, unless `NO_COLOR` is set (<https://no-color.org>).
-    fn as_wanted() -> Self {
-        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        if io::stdout().is_terminal() && !set("NO_COLOR") && !dumb { Self::Colors } else { Self::Plain }
-    }
-
-    fn line(self, line: &DiffLine) -> String {
-        let code = match line.tone {
-            Tone::Header => "1",
-            Tone::Place => "36",
-            Tone::Removed => "31",
-            Tone::Added => "32",
-            Tone::Context | Tone::Remark => "",
-        };
-        match self {
-            Self::Colors if !code.is_empty() => format!("\u{1b}[{code}m{}\u{1b}[0m", line.text),
-            Self::Colors | Self::Plain => line.text.clone(),
-        }
+fn painted(paint: Paint, line: &DiffLine) -> String {
+    match line.tone {
+        Tone::Header => paint.text(Ink::Bold, &line.text),
+        Tone::Place => paint.text(Ink::Place, &line.text),
+        Tone::Removed => paint.text(Ink::Bad, &line.text),
+        Tone::Added => paint.text(Ink::Good, &line.text),
+        Tone::Context | Tone::Remark => line.text.clone(),
     }
 }

@@ -4,9 +4,11 @@ mod apply;
 mod check;
 mod config;
 mod diff;
+mod doctor;
 mod generations;
 mod identity;
 mod metrics;
+mod paint;
 mod pair;
 mod render;
 mod run;
@@ -46,6 +48,8 @@ pub mod exit {
     pub const NOTHING: u8 = 7;
     /// From `render`: a template cannot be used or rendered.
     pub const TEMPLATE: u8 = 8;
+    /// From `doctor`: a check failed, and a person is needed.
+    pub const UNWELL: u8 = 9;
     /// The configuration is not valid: `EX_CONFIG` of sysexits.h, which systemd shows by that name.
     pub const CONFIG: u8 = 78;
 }
@@ -71,7 +75,12 @@ pub fn execute(cli: Cli) -> ExitCode {
         }
         Command::Diff { config, old, new, color } => diff::execute(&paths(&at(config)), old, new, color),
         Command::Generations { config, json } => generations::execute(&paths(&at(config)), json),
-        Command::Status { config, json } => status::execute(&paths(&at(config)), json),
+        Command::Status { config, json, watch, color } => {
+            let form = if json { status::Form::Json } else { status::Form::Page(color) };
+            let rhythm = if watch { status::Rhythm::Watch } else { status::Rhythm::Once };
+            status::execute(&paths(&at(config)), form, rhythm)
+        }
+        Command::Doctor { config, json, color } => doctor::execute(&at(config), json, color),
         Command::Identity { config, json } => identity::execute(&paths(&at(config)), json),
         Command::Pair { config, token_file, timeout } => pair::execute(&paths(&at(config)), &token_file, timeout),
         Command::Sync { config, accept_removals } => {
@@ -163,6 +172,14 @@ fn no_conversation(error: &ControlError) -> ExitCode {
 /// Prints a line. Whoever does not read it to the end does not want it.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{}", printable(line));
+}
+
+/// Prints lines that may have colours; whatever came from elsewhere went through [`printable`] before.
+///
+/// # Errors
+/// When nobody reads them.
+fn show(page: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{page}")
 }
 
 fn complain(error: &dyn Display) {

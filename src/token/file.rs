@@ -95,6 +95,11 @@ pub(super) struct Seen {
     pub target: Option<PathBuf>,
 }
 
+/// What lies at `path`, which stays as it is; nothing where nothing is there. Blocks.
+pub fn peek(path: &Path) -> Option<Dropped> {
+    look(path).map(|seen| seen.dropped)
+}
+
 /// What lies at `path`; nothing where nothing is there.
 pub(super) fn look(path: &Path) -> Option<Seen> {
     let link = path.symlink_metadata().is_ok_and(|there| there.is_symlink()).then(|| target_of(path));

@@ -5,6 +5,6 @@ mod file;
 mod forms;
 mod inbox;
 
-pub use file::{Dropped, TokenFile};
+pub use file::{Dropped, TokenFile, peek};
 pub use forms::{MAX_TOKEN_FILE, OneTimeToken, TokenError, parse};
 pub use inbox::{Arrival, Inbox};

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,6 +37,15 @@ pub struct Operation<'a> {
     pub name: &'static str,
     /// The query or mutation.
     pub text: &'a str,
+}
+
+/// What an endpoint answered to a request that asked for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Knock {
+    /// The HTTP status, whatever it is.
+    pub status: u16,
+    /// The server's own time.
+    pub date: Option<jiff::Timestamp>,
 }
 
 /// A GraphQL endpoint of the plane.
@@ -108,6 +117,19 @@ impl Graphql {
     /// The endpoint's address.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Sees whether somebody answers, by an HTTP request that asks for nothing (`HEAD`).
+    ///
+    /// # Errors
+    /// When nobody does, or one of the two certificates is refused in the handshake.
+    pub async fn knock(&self) -> Result<Knock, Fault> {
+        let answer = tokio::time::timeout(self.limits.answer_timeout, self.client.head(self.url.clone()).send()).await;
+        let answer =
+            answer.map_err(|_| Fault::Timeout(self.limits.answer_timeout))?.map_err(|error| self.classify(&error))?;
+        let date = answer.headers().get(DATE).and_then(|value| value.to_str().ok());
+        let date = date.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()).map(|date| date.timestamp());
+        Ok(Knock { status: answer.status().as_u16(), date })
     }
 
     /// Asks, and takes a whole answer without errors, or nothing.

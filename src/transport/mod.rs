@@ -12,7 +12,7 @@ mod proxy;
 mod spool;
 
 pub(crate) use answer::decode;
-pub use call::{Graphql, Limits, Operation};
+pub use call::{Graphql, Knock, Limits, Operation};
 pub use client::{ClientOptions, ClientPem, Protocol, Trust, TrustError, client};
 pub use denial::Denial;
 pub use excerpt::{excerpt, fit};

@@ -1,12 +1,18 @@
 //! What scripts rely on: exit codes and what goes to standard output.
 
-use plane::{Endpoint, Fault, Options};
-use runtime_agent::agent::status::{Area, State, Status};
-use runtime_agent::config::{Seconds, Settings};
-use serde_json::Value;
+use std::collections::BTreeSet;
+use std::process::Stdio;
 
-use crate::host::{PROGRAM, finished, said};
-use crate::scene::{Scene, problem};
+use plane::{Endpoint, Fault, Options};
+use runtime_agent::agent::status::{Area, Problem, Severity, State, Status};
+use runtime_agent::apply::{HookOutcome, HookReport, UnitReport, UnitResult};
+use runtime_agent::config::{Seconds, Settings};
+use runtime_agent::transport::Denial;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::host::{PROGRAM, finished, said, within};
+use crate::scene::{Scene, is_settled, problem};
 
 async fn status_code(scene: &Scene) -> Option<i32> {
     let page = scene.host.run(&["status"], "").await;
@@ -18,7 +24,11 @@ async fn status_code(scene: &Scene) -> Option<i32> {
             assert!(said(&page).contains(&problem.what) && said(&page).contains(&problem.remedy), "{}", said(&page));
         }
     } else {
-        assert_eq!(page.stdout, b"", "what went wrong goes to standard error");
+        let document: Value = serde_json::from_slice(&json.stdout).unwrap();
+        assert_eq!((&document["state"], &document["agent"]), (&"not-running".into(), &Value::Null));
+        assert!(said(&page).contains("state  not-running:"), "{}", said(&page));
+        let complaint = String::from_utf8_lossy(&page.stderr).into_owned();
+        assert!(complaint.contains("the agent does not run"), "{complaint}");
     }
     page.status.code()
 }
@@ -42,6 +52,146 @@ async fn status_exits_with_what_the_state_is() {
     assert_eq!(status_code(&scene).await, Some(5), "a person is needed");
     agent.kill().await;
     assert_eq!(status_code(&scene).await, Some(6), "killed, with its socket left behind");
+}
+
+#[tokio::test]
+async fn the_status_of_an_agent_that_does_not_run_is_what_the_files_say() {
+    let scene = Scene::new().await;
+    let agent = scene.paired().await;
+    let then = agent.status().await;
+    agent.terminate().await;
+    let output = scene.host.run(&["status", "--json"], "").await;
+    assert_eq!(output.status.code(), Some(6));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let identity = then.identity.unwrap();
+    assert_eq!(document["identity"]["fingerprint"], identity.fingerprint.as_str());
+    assert_eq!(document["identity"]["renewal_at"], Value::Null, "nobody plans a renewal");
+    assert_eq!(document["standing"], "valid");
+    assert_eq!(document["output"], serde_json::to_value(then.output).unwrap());
+    assert_eq!(document["sync"]["last_success"], serde_json::to_value(then.sync.last_success).unwrap());
+    let page = scene.host.run(&["status"], "").await;
+    for word in ["standing  valid", "applications  3 with", "generation 1", "synchronised"] {
+        assert!(said(&page).contains(word), "{word}: {}", said(&page));
+    }
+}
+
+#[tokio::test]
+async fn a_watched_status_is_shown_at_each_change_until_it_is_interrupted() {
+    let scene = Scene::new().await;
+    let agent = scene.host.start().await;
+    let mut command = scene.host.command(&["status", "--watch", "--json"]);
+    let mut watch = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = async |what: &str, state: &str| loop {
+        let line = within(what, lines.next_line()).await.unwrap().unwrap();
+        let document: Value = serde_json::from_str(&line).unwrap();
+        if document["state"] == state {
+            return document;
+        }
+    };
+    next("the first status", "unpaired").await;
+    scene.host.drop_token(&scene.mint());
+    next("the pairing", "healthy").await;
+    agent.wait_for("all to be applied", is_settled).await;
+    agent.terminate().await;
+    next("the agent's end", "not-running").await;
+    let agent = scene.host.start().await;
+    next("the agent's return", "healthy").await;
+    let pid = nix::unistd::Pid::from_raw(watch.id().unwrap().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let status = within("the end of the watch", watch.wait()).await.unwrap();
+    assert!(matches!(status.code(), Some(0 | 4)), "by the last state that was shown: {status}");
+    drop(agent);
+}
+
+#[tokio::test]
+async fn colours_are_used_where_they_are_asked_for() {
+    let scene = Scene::new().await;
+    let agent = scene.paired().await;
+    let plain = scene.host.run(&["status"], "").await;
+    assert!(!said(&plain).contains('\u{1b}'), "{}", said(&plain));
+    let coloured = scene.host.run(&["status", "--color", "always"], "").await;
+    assert!(said(&coloured).contains("\u{1b}[32mhealthy"), "{}", said(&coloured));
+    drop(agent);
+}
+
+/// The names of all values in a document: `a.b`, and `a[].b` in lists.
+fn names_in(value: &Value, name: &str, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                // Areas are keys, and are listed by themselves.
+                let key = if name == "problems" { "AREA" } else { key };
+                let below = if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+                names_in(value, &below, names);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| names_in(item, &format!("{name}[]"), names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            names.insert(name.to_owned());
+        }
+    }
+}
+
+/// What the manual says that the status has.
+fn documented() -> BTreeSet<String> {
+    let page = include_str!("../../packaging/manual/pages/runtime-agent.8").replace("\\-", "-");
+    let (_, section) = page.split_once(".SH STATUS AS JSON\n").unwrap();
+    let section = section.split("\n.SH ").next().unwrap();
+    section.split(".TP\n.B ").skip(1).filter_map(|entry| entry.lines().next()).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn every_value_of_the_status_is_in_the_manual_and_every_one_there_is_in_the_status() {
+    let scene = Scene::with(Options::default(), |settings| settings.sync.interval = Seconds::new(5)).await;
+    let etc = scene.host.path("etc");
+    std::fs::create_dir(&etc).unwrap();
+    let rule = format!(
+        "name = 'x'\nfor_each = 'application'\ndestination = '{}/{{{{ application.slug }}}}'\ncontent = 'x'\n\
+         validate = ['/bin/sh', '-c', 'echo never; exit 1']\nreload = ['x.service']\n",
+        etc.display()
+    );
+    scene.host.configure(|settings| settings.template = vec![toml::from_str(&rule).unwrap()]);
+    scene.host.hook("10-told", "cat >/dev/null; echo told; exit 3");
+    std::fs::write(scene.host.path("hooks.d/20-not"), "").unwrap();
+    let agent = scene.host.start().await;
+    scene.host.drop_token(&scene.mint());
+    agent
+        .wait_for("a refusal, with hooks told", |status| {
+            let apply = status.apply.as_ref();
+            apply.is_some_and(|apply| {
+                apply.install.as_ref().is_some_and(|install| install.refused.is_some()) && !apply.hooks.is_empty()
+            })
+        })
+        .await;
+    let documented = documented();
+    let json = scene.host.run(&["status", "--json"], "").await;
+    let mut status: Value = serde_json::from_slice(&json.stdout).unwrap();
+    let mut names = BTreeSet::new();
+    names_in(&status, "", &mut names);
+    let missing: Vec<_> = names.difference(&documented).collect();
+    assert!(missing.is_empty(), "not in the manual: {missing:?}");
+    // What depends on what happened before.
+    status["apply"]["install"]["warnings"] = serde_json::json!(["w"]);
+    let unit = UnitReport { unit: "x.service".into(), result: UnitResult::Skipped { reason: "r".into() } };
+    status["apply"]["install"]["units"] = serde_json::json!([unit]);
+    for outcome in [HookOutcome::Killed { signal: 9 }, HookOutcome::CouldNotStart { error: "e".into() }] {
+        let report = HookReport { name: "x".into(), outcome, milliseconds: 1, output: Vec::new() };
+        status["apply"]["hooks"].as_array_mut().unwrap().push(serde_json::to_value(report).unwrap());
+    }
+    status["problems"]["sync"] = serde_json::to_value(Problem {
+        what: String::new(),
+        remedy: String::new(),
+        severity: Severity::Transient,
+        since: jiff::Timestamp::now(),
+        denial: Some(Denial::Scopes),
+    })
+    .unwrap();
+    names_in(&status, "", &mut names);
+    let unreal: Vec<_> = documented.difference(&names).collect();
+    assert!(unreal.is_empty(), "in the manual, and not in the status: {unreal:?}");
+    assert!(serde_json::from_value::<Status>(status).is_ok());
+    drop(agent);
 }
 
 #[tokio::test]

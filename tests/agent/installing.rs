@@ -147,3 +147,40 @@ async fn an_edited_file_is_kept_beside_or_stays_as_its_rule_has_it() {
         assert!(scene.host.log().contains("shop.conf"), "{policy}: somebody is told");
     }
 }
+
+#[tokio::test]
+async fn a_credential_that_a_validator_quotes_is_in_no_status_and_no_log() {
+    let scene = Scene::new().await;
+    let cat = program(&scene, "cat", "cat \"$1\"; exit 1");
+    let folder = etc(&scene);
+    let rule = toml::from_str(&format!(
+        r#"
+        name = "demo"
+        for_each = "credential"
+        destination = "{}/{{{{ bundle.slug }}}}.{{{{ application.slug }}}}"
+        content = "plain {{{{ credential.password }}}}\nbasic {{{{ 'user' | basic_auth(credential.password) }}}}\nend\n"
+        validate = ["{cat}", "{{}}"]
+        "#,
+        folder.display()
+    ));
+    scene.plane.edit(|model| model.applications.clear());
+    scene.plane.put_application(application("Shop", "canary-quoted/by validators"));
+    configure(&scene, rule.unwrap());
+    let agent = scene.host.start().await;
+    scene.host.drop_token(&scene.mint());
+    refused(&agent).await;
+    let said = agent.wait_for("the words", |status| !words(status).is_empty()).await;
+    let words = words(&said).join("\n");
+    assert!(words.contains("plain [redacted]") && words.contains("basic Basic [redacted]"), "{words}");
+    let text = format!("{}{}", serde_json::to_string(&said).unwrap(), scene.host.log());
+    for secret in scene.plane.canaries() {
+        assert!(!text.contains(&secret), "{secret}");
+    }
+    assert!(!text.contains("quoted/by validators"));
+}
+
+/// What the validator said.
+fn words(status: &runtime_agent::agent::status::Status) -> Vec<String> {
+    let install = status.apply.as_ref().and_then(|apply| apply.install.as_ref());
+    install.and_then(|install| install.refused.as_ref()).map(|refused| refused.output.clone()).unwrap_or_default()
+}

@@ -9,6 +9,7 @@ mod canary;
 mod commands;
 mod credential;
 mod denial;
+mod doctor;
 mod doubt;
 mod drop;
 mod endings;

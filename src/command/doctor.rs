@@ -1,0 +1,105 @@
+//! `runtime-agent doctor`: shows what the checks found.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+
+use super::paint::{Ink, Paint};
+use super::{complain, exit, look_as_the_owner, on_runtime, printable, say, show};
+use crate::cli::Color;
+use crate::config::{self, Location};
+use crate::control::Client;
+use crate::doctor::{Finding, Patient, Report, Verdict, as_the_owner, with_all_rights};
+
+/// The variables that say which proxy is on the way.
+const PROXY: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"];
+
+pub(super) fn execute(location: &Location, json: bool, color: Color) -> ExitCode {
+    let settings = config::load(location);
+    let paths = settings.as_ref().map_or_else(|_| config::paths(location), |settings| settings.paths.clone());
+    let status = match on_runtime(async { Client::new(&paths.control())?.status(None).await }) {
+        Ok(status) => status,
+        Err(code) => return code,
+    };
+    if let Ok(status) = &status {
+        meet_the_same_proxy(status.agent.pid);
+    }
+    // Keys and credentials pass through here.
+    crate::seclusion::seclude();
+    let patient = Patient { location, settings, paths, status };
+    let mut findings = with_all_rights(&patient);
+    if let Err(why) = look_as_the_owner(&patient.paths) {
+        complain(&format_args!("the agent cannot be looked at: {why}"));
+        return ExitCode::from(exit::FAILED);
+    }
+    match on_runtime(as_the_owner(&patient)) {
+        Ok(found) => findings.extend(found),
+        Err(code) => return code,
+    }
+    let report = Report::new(findings);
+    if json {
+        match serde_json::to_string_pretty(&report) {
+            Ok(text) => say(&text),
+            Err(error) => {
+                complain(&error);
+                return ExitCode::from(exit::FAILED);
+            }
+        }
+    } else {
+        // Whoever does not read it to the end does not want it.
+        let _ = show(&page(&report, Paint::of(color)));
+    }
+    match report.verdict {
+        Verdict::Failure => ExitCode::from(exit::UNWELL),
+        Verdict::Skipped | Verdict::Ok | Verdict::Warning => ExitCode::SUCCESS,
+    }
+}
+
+/// Begins anew with the daemon's own proxy, where its unit names one that the environment here does not. Only root can
+/// see that, and only the way to the plane depends on it.
+fn meet_the_same_proxy(pid: u32) {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { return };
+    let text = String::from_utf8_lossy(&environment);
+    let theirs = |name: &str| text.split('\0').find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    if PROXY.iter().all(|name| theirs(name).map(str::to_owned) == std::env::var(name).ok()) {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut again = Command::new(program);
+    again.args(std::env::args_os().skip(1));
+    for name in PROXY {
+        match theirs(name) {
+            Some(value) => again.env(name, value),
+            None => again.env_remove(name),
+        };
+    }
+    // It only comes back where it fails, and then the checks are made with the proxy that is known here.
+    let _ = again.exec();
+}
+
+fn page(report: &Report, paint: Paint) -> String {
+    let mut page = String::new();
+    for Finding { check, verdict, what, remedy } in &report.findings {
+        let ink = match verdict {
+            Verdict::Ok => Ink::Good,
+            Verdict::Skipped => Ink::Faint,
+            Verdict::Warning => Ink::Doubtful,
+            Verdict::Failure => Ink::Bad,
+        };
+        let word = paint.text(ink, &format!("{:<8}", verdict.as_str()));
+        page.push_str(&format!("{word} {check:<13} {}\n", printable(what)));
+        if let Some(remedy) = remedy {
+            page.push_str(&format!("{:22} {} {}\n", "", paint.text(Ink::Bold, "remedy:"), printable(remedy)));
+        }
+    }
+    let count = |verdict| report.findings.iter().filter(|finding| finding.verdict == verdict).count();
+    let (failures, warnings) = (count(Verdict::Failure), count(Verdict::Warning));
+    page.push_str(&match (failures, warnings) {
+        (0, 0) => "Nothing is wrong.".to_owned(),
+        (0, warnings) => format!("Nothing needs a person; {warnings} to be looked at."),
+        (failures, warnings) => format!("{failures} need a person, and {warnings} to be looked at."),
+    });
+    page
+}
