@@ -14,8 +14,8 @@ use crate::doctor::{Finding, Patient, Report, Verdict, as_the_owner, with_all_ri
 const PROXY: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"];
 
 pub(super) fn execute(location: &Location, json: bool, color: Color) -> ExitCode {
-    let configuration = config::gather(location);
-    let paths = configuration.as_ref().map_or_else(|_| config::paths(location), |read| read.settings.paths.clone());
+    let settings = config::load(location);
+    let paths = settings.as_ref().map_or_else(|_| config::paths(location), |settings| settings.paths.clone());
     let status = match on_runtime(async { Client::new(&paths.control())?.status(None).await }) {
         Ok(status) => status,
         Err(code) => return code,
@@ -25,7 +25,7 @@ pub(super) fn execute(location: &Location, json: bool, color: Color) -> ExitCode
     }
     // Keys and credentials pass through here.
     crate::seclusion::seclude();
-    let patient = Patient { location, configuration, paths, status };
+    let patient = Patient { location, settings, paths, status };
     let mut findings = with_all_rights(&patient);
     if let Err(why) = look_as_the_owner(&patient.paths) {
         complain(&format_args!("the agent cannot be looked at: {why}"));

@@ -80,7 +80,9 @@ async fn once(paths: &Paths, form: Form) -> ExitCode {
             }
             no_conversation(&error)
         }
-        Err(error @ (ControlError::Forbidden(_) | ControlError::Failed { .. })) => no_conversation(&error),
+        Err(error @ (ControlError::Forbidden(_) | ControlError::Refused(_) | ControlError::Failed { .. })) => {
+            no_conversation(&error)
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use nix::unistd::geteuid;
 pub use finding::{Finding, Report, Verdict};
 
 use crate::agent::status::{Severity, Status};
-use crate::config::{ConfigError, Configuration, Location, Paths, Settings};
+use crate::config::{ConfigError, Location, Paths, Settings};
 use crate::control::ControlError;
 
 /// How long one group of checks may take: 5 seconds.
@@ -35,8 +35,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 pub struct Patient<'a> {
     /// Where the configuration is.
     pub location: &'a Location,
-    /// What its files say together; nothing, where they cannot be used.
-    pub configuration: Result<Configuration, ConfigError>,
+    /// What it says; nothing, where it cannot be used.
+    pub settings: Result<Settings, ConfigError>,
     /// Where things are, as far as the file tells.
     pub paths: Paths,
     /// What the daemon says of itself.
@@ -44,8 +44,9 @@ pub struct Patient<'a> {
 }
 
 impl Patient<'_> {
-    fn settings(&self) -> Option<&Settings> {
-        self.configuration.as_ref().ok().map(|configuration| &configuration.settings)
+    /// Whether this is an agent that the packages' units run.
+    fn is_of_the_units(&self) -> bool {
+        *self.location == Location::system(self.location.instance().cloned())
     }
 }
 
@@ -67,8 +68,8 @@ pub async fn as_the_owner(patient: &Patient<'_>) -> Vec<Finding> {
     let runs = patient.status.is_ok();
     let rights = Rights::over(&paths.state);
     let (for_token, for_certificate, for_space) = (paths.clone(), paths.clone(), paths.clone());
-    let rules = patient.settings().map(|settings| settings.template.clone()).unwrap_or_default();
-    let settings = patient.settings().cloned();
+    let rules = patient.settings.as_ref().map(|settings| settings.template.clone()).unwrap_or_default();
+    let settings = patient.settings.as_ref().ok().cloned();
     let (permissions, token, certificate, space, templates, plane) = tokio::join!(
         limited("permissions", move || permissions::look(&paths, rights)),
         limited("token", move || vec![token::look(&for_token, runs, rights)]),
@@ -116,16 +117,13 @@ async fn limited(check: &'static str, look: impl FnOnce() -> Vec<Finding> + Send
 }
 
 fn configuration(patient: &Patient<'_>) -> Finding {
-    match &patient.configuration {
-        Ok(configuration) => Finding::ok("configuration", configuration.verdict()),
-        Err(error) => {
-            let which: Vec<_> = patient.location.arguments().iter().map(|word| word.display().to_string()).collect();
-            let check = ["runtime-agent check".to_owned()]
-                .into_iter()
-                .chain(which.into_iter().filter(|word| word != "--config"));
-            let check = check.collect::<Vec<_>>().join(" ");
-            Finding::failure("configuration", error.brief(), format!("correct it; `{check}` shows the place"))
-        }
+    match &patient.settings {
+        Ok(_) => Finding::ok("configuration", format!("{} is valid", patient.location.main().display())),
+        Err(error) => Finding::failure(
+            "configuration",
+            error.brief(),
+            format!("correct it; `runtime-agent check {}` shows the place", patient.location.main().display()),
+        ),
     }
 }
 

@@ -139,7 +139,7 @@ fn pairing(paths: &Paths, rights: Rights) -> Option<Finding> {
 /// Looks at what the applier remembers. Blocks.
 pub(super) fn of_the_applier(patient: &Patient<'_>) -> Finding {
     const CHECK: &str = "applier";
-    let Some(settings) = patient.settings() else {
+    let Ok(settings) = &patient.settings else {
         return Finding::skipped(CHECK, "the configuration cannot be used");
     };
     let state = &settings.apply.state;

@@ -31,7 +31,7 @@ struct Door {
 
 /// Knocks at every endpoint that is known.
 pub(super) async fn look(patient: &Patient<'_>, rights: Rights) -> Vec<Finding> {
-    let Some(settings) = patient.settings() else {
+    let Ok(settings) = &patient.settings else {
         return vec![Finding::skipped(CHECK, "the configuration cannot be used")];
     };
     if let Err(error) = settings.plane.trust().check() {

@@ -13,6 +13,7 @@ const SANDBOX: &str = "sandbox";
 /// Looks at the daemon. Blocks.
 pub(super) fn look(patient: &Patient<'_>) -> Vec<Finding> {
     let state = &patient.paths.state;
+    let service = patient.location.service();
     match &patient.status {
         Ok(status) => {
             let (pid, version) = (status.agent.pid, &status.agent.version);
@@ -23,7 +24,7 @@ pub(super) fn look(patient: &Patient<'_>) -> Vec<Finding> {
                 Finding::warning(
                     CHECK,
                     format!("version {version} runs as process {pid}, and this program is {own}"),
-                    "restart it (`systemctl restart runtime-agent`)",
+                    format!("restart it (`systemctl restart {service}`)"),
                 )
             };
             vec![runs, sandbox(pid, state)]
@@ -41,15 +42,15 @@ pub(super) fn look(patient: &Patient<'_>) -> Vec<Finding> {
                 None => Finding::failure(
                     CHECK,
                     format!("it does not run (nothing listens on {})", socket.display()),
-                    "`systemctl start runtime-agent`; `journalctl -u runtime-agent` tells why it ended",
+                    format!("`systemctl start {service}`; `journalctl -u {service}` tells why it ended"),
                 ),
             }]
         }
-        Err(ControlError::Forbidden(_)) => {
+        Err(ControlError::Refused(_) | ControlError::Forbidden(_)) => {
             vec![Finding::skipped(CHECK, "needs root, or the group of the control socket")]
         }
         Err(error @ ControlError::Failed { .. }) => {
-            vec![Finding::failure(CHECK, error.to_string(), "restart it (`systemctl restart runtime-agent`)")]
+            vec![Finding::failure(CHECK, error.to_string(), format!("restart it (`systemctl restart {service}`)"))]
         }
     }
 }

@@ -56,8 +56,8 @@ fn look_at(place: &Path) -> Finding {
             "see in `dmesg` why, and mount it for writing",
         ),
         Ok(found) => {
-            let inodes = (found.files() > 0).then(|| found.files_available() as u64);
-            let bytes = (found.blocks_available() as u64).saturating_mul(found.fragment_size() as u64);
+            let inodes = (found.files() > 0).then(|| found.files_available());
+            let bytes = found.blocks_available().saturating_mul(found.fragment_size());
             judge(place, Room { bytes, inodes })
         }
         Err(error) => Finding::skipped(CHECK, format!("{} cannot be looked at: {error}", place.display())),

@@ -35,17 +35,22 @@ pub(super) fn look(patient: &Patient<'_>) -> Vec<Finding> {
     if !Path::new("/run/systemd/system").exists() {
         return vec![Finding::skipped(CHECK, "systemd does not run here")];
     }
-    let Some((service, socket)) = patient.location.units() else {
+    if !patient.is_of_the_units() {
         return vec![Finding::skipped(CHECK, "this configuration is not the one that the units use")];
+    }
+    let mode = patient.settings.as_ref().map_or(ApplyMode::Off, |settings| settings.apply.mode);
+    let service = format!("{}.service", patient.location.service());
+    let socket = match patient.location.instance() {
+        Some(instance) => format!("runtime-agent-apply@{instance}.socket"),
+        None => "runtime-agent-apply.socket".to_owned(),
     };
-    let mode = patient.settings().map_or(ApplyMode::Off, |settings| settings.apply.mode);
     let mut findings = match show(&service) {
-        Ok(properties) => judge_service(&service, &properties),
+        Ok(unit) => judge_service(&service, &unit),
         Err(why) => return vec![Finding::skipped(CHECK, why)],
     };
     if mode == ApplyMode::Socket {
         match show(&socket) {
-            Ok(properties) => findings.push(judge_socket(&socket, &properties)),
+            Ok(unit) => findings.push(judge_socket(&socket, &unit)),
             Err(why) => findings.push(Finding::skipped(CHECK, why)),
         }
     }
@@ -75,35 +80,39 @@ fn value<'a>(unit: &'a Properties, name: &str) -> &'a str {
     unit.get(name).map_or("", String::as_str)
 }
 
-fn judge_service(name: &str, unit: &Properties) -> Vec<Finding> {
+fn judge_service(service: &str, unit: &Properties) -> Vec<Finding> {
     match value(unit, "LoadState") {
         "loaded" => {}
         "masked" => {
-            return vec![Finding::failure(CHECK, format!("{name} is masked"), format!("`systemctl unmask {name}`"))];
+            return vec![Finding::failure(
+                CHECK,
+                format!("{service} is masked"),
+                format!("`systemctl unmask {service}`"),
+            )];
         }
-        other => return vec![Finding::skipped(CHECK, format!("{name} is {other}"))],
+        other => return vec![Finding::skipped(CHECK, format!("{service} is {other}"))],
     }
     let mut findings = Vec::new();
     match value(unit, "ActiveState") {
         "active" | "reloading" | "activating" => {}
         state => findings.push(Finding::failure(
             CHECK,
-            format!("{name} is {state}"),
-            format!("`systemctl start {name}`; `journalctl -u {name}` tells why it ended"),
+            format!("{service} is {state}"),
+            format!("`systemctl start {service}`; `journalctl -u {service}` tells why it ended"),
         )),
     }
     if value(unit, "UnitFileState") == "disabled" {
         findings.push(Finding::warning(
             CHECK,
-            format!("{name} does not start with the host"),
-            format!("`systemctl enable {name}`"),
+            format!("{service} does not start with the host"),
+            format!("`systemctl enable {service}`"),
         ));
     }
     if value(unit, "NeedDaemonReload") == "yes" {
         findings.push(Finding::warning(
             CHECK,
             "files of units changed, and systemd has not read them",
-            format!("`systemctl daemon-reload && systemctl restart {name}`"),
+            format!("`systemctl daemon-reload && systemctl restart {service}`"),
         ));
     }
     let drop_ins = value(unit, "DropInPaths");
@@ -111,34 +120,34 @@ fn judge_service(name: &str, unit: &Properties) -> Vec<Finding> {
         .iter()
         .filter(|(name, _)| unit.contains_key(*name))
         .filter(|(name, wanted)| value(unit, name) != *wanted)
-        .map(|(directive, _)| format!("{directive}={}", value(unit, directive)))
+        .map(|(name, _)| format!("{name}={}", value(unit, name)))
         .collect();
     if !weaker.is_empty() {
         let by = if drop_ins.is_empty() { "the unit itself" } else { drop_ins };
         findings.push(Finding::warning(
             CHECK,
-            format!("the sandbox of {name} is not the packages' one: {} (by {by})", weaker.join(" ")),
-            format!("take that back, unless it is meant (`systemctl cat {name}`)"),
+            format!("the sandbox of {service} is not the packages' one: {} (by {by})", weaker.join(" ")),
+            format!("take that back, unless it is meant (`systemctl cat {service}`)"),
         ));
     }
     if findings.is_empty() {
         let by = if drop_ins.is_empty() { String::new() } else { format!(", with the drop-ins {drop_ins}") };
-        findings.push(Finding::ok(CHECK, format!("{name} is active{by}")));
+        findings.push(Finding::ok(CHECK, format!("{service} is active{by}")));
     }
     findings
 }
 
-fn judge_socket(name: &str, unit: &Properties) -> Finding {
+fn judge_socket(socket: &str, unit: &Properties) -> Finding {
     match (value(unit, "LoadState"), value(unit, "ActiveState")) {
-        ("loaded", "active") => Finding::ok(CHECK, format!("{name} listens")),
+        ("loaded", "active") => Finding::ok(CHECK, format!("{socket} listens")),
         ("loaded", state) => Finding::failure(
             CHECK,
-            format!("{name} is {state}: nothing is installed, and no hook runs"),
-            format!("`systemctl start {name}`"),
+            format!("{socket} is {state}: nothing is installed, and no hook runs"),
+            format!("`systemctl start {socket}`"),
         ),
         (state, _) => Finding::failure(
             CHECK,
-            format!("{name} is {state}, and apply.mode is \"socket\""),
+            format!("{socket} is {state}, and apply.mode is \"socket\""),
             "install the unit, or set apply.mode",
         ),
     }

@@ -117,8 +117,14 @@ async fn each_thing_that_is_wrong_is_told_with_what_mends_it() {
 
     let hook = host.path("hooks.d/10-fine");
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o644)).unwrap();
+    let (report, code) = examine(host).await;
+    assert_eq!((code, report.verdict), (Some(0), Verdict::Warning), "it may be meant to be none: {report:?}");
+    let told = report.findings.iter().find(|found| found.check == "hooks").unwrap();
+    assert!(told.what.contains("10-fine") && told.remedy.as_ref().unwrap().contains("chmod +x"), "{told:?}");
+    // Nobody runs what others could have written.
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o777)).unwrap();
     let (check, said) = only_failure(host).await;
-    assert!(check == "hooks" && said.contains("10-fine") && said.contains("chmod +x"), "{said}");
+    assert!(check == "hooks" && said.contains("10-fine") && said.contains("chmod go-w"), "{said}");
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
 
     let good = host.read("agent.toml");
