@@ -54,10 +54,14 @@ pub(super) fn execute(location: &Location, json: bool, color: Color) -> ExitCode
     }
 }
 
+/// What the program is called once it has begun anew, so that it does so once.
+const AGAIN: &str = "runtime-agent (with the daemon's proxy)";
+
 /// Begins anew with the daemon's own proxy, where its unit names one that the environment here does not. Only root can
 /// see that, and only the way to the plane depends on it.
 fn meet_the_same_proxy(pid: u32) {
-    if !nix::unistd::geteuid().is_root() {
+    let begun_anew = std::env::args_os().next().is_some_and(|name| name == AGAIN);
+    if begun_anew || !nix::unistd::geteuid().is_root() {
         return;
     }
     let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { return };
@@ -68,7 +72,7 @@ fn meet_the_same_proxy(pid: u32) {
     }
     let Ok(program) = std::env::current_exe() else { return };
     let mut again = Command::new(program);
-    again.args(std::env::args_os().skip(1));
+    again.arg0(AGAIN).args(std::env::args_os().skip(1));
     for name in PROXY {
         match theirs(name) {
             Some(value) => again.env(name, value),
