@@ -24,7 +24,7 @@ lintian --fail-on error,warning --allow-root "$deb"
 # Both hold the same files, but for those that only one of them has by its distribution's rules.
 files_of_deb() {
     dpkg-deb --fsys-tarfile "$deb" | tar -t | sed 's|^\.||; s|^/lib/systemd|/usr/lib/systemd|; s|/vendor-completions/_|/site-functions/_|' |
-        grep -v -E '/$|/(copyright|changelog.*)$'
+        grep -v -E '/$|/(copyright|changelog.*)$|/lintian/overrides/'
 }
 files_of_rpm() {
     rpm -qp --queryformat '[%{FILEMODES:perms} %{FILENAMES}\n]' "$rpm" | sed -n 's/^-[^ ]* //p' |

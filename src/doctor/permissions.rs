@@ -2,7 +2,7 @@
 
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
@@ -82,7 +82,8 @@ pub(super) fn look(paths: &Paths, rights: Rights) -> Vec<Finding> {
         }
     }
     check(paths.config(), Rule::Readable);
-    check(paths.control(), Rule::Shared);
+    // Whoever may write there could answer in the agent's place; the socket itself is for everybody to knock at.
+    check(paths.runtime.clone(), Rule::Readable);
     wrong.extend(pairing(paths, rights));
     if !unseen.is_empty() {
         let first = unseen[0].display();
@@ -100,13 +101,11 @@ fn judge(path: &Path, rule: Rule, metadata: &Metadata, owner: u32) -> Option<Fin
         let what = format!("{shown} belongs to the user {}, and not to the agent's user {owner}", metadata.uid());
         return Some(Finding::failure(CHECK, what, format!("`chown {owner} {shown}`")));
     }
-    // A socket is connected to by the right to write, and its group may.
     let mode = metadata.mode() & 0o7777;
     if mode & rule.forbidden() == 0 {
         return None;
     }
-    let kind = if metadata.file_type().is_socket() { "connect to" } else { "read or write" };
-    let what = format!("{shown} has the mode {mode:04o}: others can {kind} what is not theirs");
+    let what = format!("{shown} has the mode {mode:04o}: others can read or write what is not theirs");
     Some(Finding::failure(CHECK, what, format!("`{} {shown}`", rule.command())))
 }
 

@@ -47,7 +47,7 @@ pub(super) fn look(patient: &Patient<'_>) -> Vec<Finding> {
             }]
         }
         Err(ControlError::Refused(_) | ControlError::Forbidden(_)) => {
-            vec![Finding::skipped(CHECK, "needs root, or the group of the control socket")]
+            vec![Finding::skipped(CHECK, "needs root, or one of the groups in [control]")]
         }
         Err(error @ ControlError::Failed { .. }) => {
             vec![Finding::failure(CHECK, error.to_string(), format!("restart it (`systemctl restart {service}`)"))]

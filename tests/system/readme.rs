@@ -211,7 +211,7 @@ fn before_it_is_paired(troubled: &mut Troubled<'_>) {
 
 fn while_it_is_paired(troubled: &mut Troubled<'_>) {
     let plane = &troubled.world.plane;
-    plane.fault(Fault::on(Endpoint::Director).reset().times(1000));
+    plane.fault(Fault::on(Endpoint::Director).refuse().times(1000));
     troubled.fails("runtime-agent sync");
     plane.clear_faults();
     plane.set_scopes(&troubled.world.runtime, &[]).expect("the runtime is known");
