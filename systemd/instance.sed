@@ -6,7 +6,7 @@ s/^Description=.*/& (%i)/
 s#\(/etc/\|/run/\|/var/lib/\|Directory=\)runtime-agent\(-apply\)\?#&@%i#g
 # The units that belong together.
 s#runtime-agent\(-apply\)\?\.\(service\|socket\)#runtime-agent\1@%i.\2#g
-s#^\(ExecStart=.*/runtime-agent\) #\1 --instance %i #
+s#^\(Exec[A-Za-z]*=/.*/runtime-agent\) #\1 --instance %i #
 # The token of this runtime, and not that of another.
 s#^LoadCredential=runtime-agent\.token$#&:runtime-agent@%i.token#
 

@@ -91,6 +91,12 @@ fn a_reload_reads_the_configuration_again_in_the_same_process() {
 
     assert_eq!(host.property(SERVICE, "MainPID"), first);
     assert_healthy(&host);
+
+    // Whoever asks for it sees that a wrong one is refused, and the daemon goes on.
+    host.sh("echo '[sync]\nintervall = \"1m\"' >>/etc/runtime-agent/agent.toml").ok();
+    host.run(&["systemctl", "reload", SERVICE]).fails_with(1);
+    assert_eq!(host.property(SERVICE, "MainPID"), first);
+    assert_eq!(host.property(SERVICE, "ActiveState"), "active");
 }
 
 #[test]
