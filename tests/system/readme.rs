@@ -211,7 +211,10 @@ fn before_it_is_paired(troubled: &mut Troubled<'_>) {
 
 fn while_it_is_paired(troubled: &mut Troubled<'_>) {
     let plane = &troubled.world.plane;
+    // The connection that is there ends, and there is no other.
+    plane.fault(Fault::on(Endpoint::Director).reset().times(1));
     plane.fault(Fault::on(Endpoint::Director).refuse().times(1000));
+    troubled.fails("runtime-agent sync");
     troubled.fails("runtime-agent sync");
     plane.clear_faults();
     plane.set_scopes(&troubled.world.runtime, &[]).expect("the runtime is known");
