@@ -17,11 +17,12 @@ use crate::comparison::{Mask, Secrets};
 /// What stands for a line that cannot be shown.
 const WITHHELD: &str = "[not shown: the credentials that it may hold cannot all be known]";
 
-/// How much is read of one file of credentials: 1 MiB.
-const LARGEST_FILE: u64 = 1024 * 1024;
+/// How much is read of one file of credentials: 32 KiB. Every notation of a secret is looked for, and an odd one has
+/// hundreds.
+const LARGEST_FILE: u64 = 32 * 1024;
 
-/// How much is read of all of them: 8 MiB. What looks for them takes many times as much memory.
-const LARGEST_SUM: usize = 8 * 1024 * 1024;
+/// How much is read of all of them: 2 MiB. What looks for them takes many times as much memory.
+const LARGEST_SUM: usize = 2 * 1024 * 1024;
 
 /// Knows the credentials below a state directory.
 pub(super) struct Redaction {

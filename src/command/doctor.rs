@@ -2,21 +2,33 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use super::paint::{Ink, Paint};
 use super::{complain, exit, look_as_the_owner, on_runtime, printable, say, show};
 use crate::cli::Color;
 use crate::config::{self, Location};
-use crate::control::Client;
+use crate::control::{Client, ControlError};
 use crate::doctor::{Finding, Patient, Report, Verdict, as_the_owner, with_all_rights};
 
 /// The variables that say which proxy is on the way.
 const PROXY: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"];
 
+/// How long the daemon has to say how it is: 5 seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 pub(super) fn execute(location: &Location, json: bool, color: Color) -> ExitCode {
     let settings = config::load(location);
     let paths = settings.as_ref().map_or_else(|_| config::paths(location), |settings| settings.paths.clone());
-    let status = match on_runtime(async { Client::new(&paths.control())?.status(None).await }) {
+    let asked = async {
+        let status = async { Client::new(&paths.control())?.status(None).await };
+        // A daemon that hangs is what somebody may want to find out.
+        tokio::time::timeout(PATIENCE, status).await.unwrap_or_else(|_| {
+            let why = format!("no answer came within {} seconds", PATIENCE.as_secs());
+            Err(ControlError::Failed { socket: paths.control(), why })
+        })
+    };
+    let status = match on_runtime(asked) {
         Ok(status) => status,
         Err(code) => return code,
     };

@@ -85,7 +85,9 @@ impl ConfigError {
 /// Puts asterisks in place of user names and passwords in addresses: the picture of a wrong line ends in the journal.
 pub(super) fn masked(explanation: &str) -> String {
     let masked = |line: &str| {
-        let place = line.find("://").map(|place| place + 3);
+        // Who forgets the scheme of a proxy has the password in the line all the same.
+        let value = || line.find(['"', '\'']).or_else(|| line.find('=')).map(|place| place + 1);
+        let place = line.find("://").map(|place| place + 3).or_else(|| line.contains("proxy").then(value).flatten());
         match place.and_then(|start| Some((start, start + line[start..].rfind('@')?))) {
             Some((start, end)) => {
                 [&line[..start], &"*".repeat(line[start..end].chars().count()), &line[end..]].concat()
@@ -94,4 +96,19 @@ pub(super) fn masked(explanation: &str) -> String {
         }
     };
     explanation.split_inclusive('\n').map(masked).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_an_address_is_not_shown_with_a_scheme_or_without() {
+        for line in ["3 | proxy = \"http://user:canary@p:3128\"", "proxy = \"user:canary@p\"", "proxy = user:canary@p"]
+        {
+            let shown = masked(line);
+            assert!(!shown.contains("canary") && shown.contains("proxy =") && shown.contains("@p"), "{shown}");
+            assert_eq!(shown.chars().count(), line.chars().count(), "the caret below still points at it");
+        }
+    }
 }

@@ -12,6 +12,9 @@ use crate::snapshot::brake::Consent;
 /// The longest that the daemon may take for an answer; a poll of a large landscape takes minutes.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
+/// The longest answer that is read, in bytes: who answers is not to be trusted with all of our memory.
+const LARGEST: usize = 16 * 1024 * 1024;
+
 /// A connection to the daemon.
 #[derive(Debug)]
 pub struct Client {
@@ -135,14 +138,20 @@ impl Client {
     }
 
     /// What the daemon says, unless it is that it refuses this user.
-    async fn body(&self, response: reqwest::Response) -> Result<Vec<u8>, ControlError> {
+    async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ControlError> {
         let refused = response.status() == reqwest::StatusCode::FORBIDDEN;
-        let body = response.bytes().await.map_err(|error| self.explain(&error))?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.explain(&error))? {
+            if body.len() + chunk.len() > LARGEST {
+                return Err(self.failed(format!("the answer is longer than {LARGEST} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
         if refused {
             let answer: Answer = serde_json::from_slice(&body).map_err(|error| self.failed(error.to_string()))?;
             return Err(ControlError::Refused(answer.message));
         }
-        Ok(body.into())
+        Ok(body)
     }
 
     fn failed(&self, why: String) -> ControlError {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::transport::fit;
+
 /// The version of the JSON form; fields are added, not changed, under one.
 const VERSION: u32 = 1;
 
@@ -46,7 +48,7 @@ pub struct Finding {
 
 impl Finding {
     fn new(check: &str, verdict: Verdict, what: impl Into<String>, remedy: Option<String>) -> Self {
-        Self { check: check.to_owned(), verdict, what: crate::transport::fit(&what.into()), remedy }
+        Self { check: check.to_owned(), verdict, what: fit(&what.into()), remedy: remedy.map(|text| fit(&text)) }
     }
 
     pub(super) fn ok(check: &str, what: impl Into<String>) -> Self {

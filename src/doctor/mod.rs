@@ -122,8 +122,17 @@ fn configuration(patient: &Patient<'_>) -> Finding {
         Err(error) => Finding::failure(
             "configuration",
             error.brief(),
-            format!("correct it; `runtime-agent check {}` shows the place", patient.location.main().display()),
+            format!("correct it; `{}` shows the place", check_of(patient.location)),
         ),
+    }
+}
+
+/// The command that checks the same configuration.
+fn check_of(location: &Location) -> String {
+    match (location.units(), location.instance()) {
+        (None, _) => format!("runtime-agent check {}", location.main().display()),
+        (Some(_), None) => "runtime-agent check".to_owned(),
+        (Some(_), Some(instance)) => format!("runtime-agent --instance {instance} check"),
     }
 }
 

@@ -66,8 +66,11 @@ fn doors(settings: &Settings, rights: Rights) -> Vec<Door> {
         let record = part.record;
         let mut doors = Vec::new();
         doors.extend(record.connector_url.map(|url| Door { name: "Connector", url, client: None }));
-        doors.push(Door { name: "Connector for renewal", url: record.renewal_url, client: client.clone() });
-        doors.push(Door { name: "Director", url: record.director_url, client });
+        // These may let nobody in who shows no certificate, which tells nothing of the way.
+        if client.is_some() {
+            doors.push(Door { name: "Connector for renewal", url: record.renewal_url, client: client.clone() });
+            doors.push(Door { name: "Director", url: record.director_url, client });
+        }
         return doors;
     }
     let of_token = if rights == Rights::Owner { super::token::connector(&settings.paths) } else { None };
@@ -75,10 +78,18 @@ fn doors(settings: &Settings, rights: Rights) -> Vec<Door> {
     url.map(|url| Door { name: "Connector", url, client: None }).into_iter().collect()
 }
 
+/// Who we said that we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Certificate,
+    Nothing,
+}
+
 type Dated = (Finding, Option<(Timestamp, Timestamp)>);
 
 async fn knock(settings: &Settings, door: &Door) -> Dated {
     let (name, host) = (door.name, door.url.host());
+    let shown = if door.client.is_some() { Shown::Certificate } else { Shown::Nothing };
     let proxy = settings.plane.proxy.on_the_way_to(door.url.as_url());
     let way = proxy.as_ref().map_or_else(String::new, |proxy| format!(", through the proxy {proxy}"));
     if let Err(finding) = resolve(name, door.url.as_url(), proxy.as_deref()).await {
@@ -94,7 +105,7 @@ async fn knock(settings: &Settings, door: &Door) -> Dated {
     let answered = tokio::time::timeout(LONGEST, endpoint.knock()).await.unwrap_or(Err(Fault::Timeout(LONGEST)));
     let now = Wall.now();
     match answered {
-        Ok(Knock { status, date }) => (judge_status(name, &host, &way, status), date.map(|date| (date, now))),
+        Ok(Knock { status, date }) => (judge_status(name, &host, &way, status, shown), date.map(|date| (date, now))),
         Err(fault) => (Finding::failure(CHECK, format!("{name} at {host}: {fault}"), remedy(&fault)), None),
     }
 }
@@ -121,9 +132,10 @@ async fn resolve(name: &str, url: &Url, proxy: Option<&str>) -> Result<(), Findi
     ))
 }
 
-fn judge_status(name: &str, host: &str, way: &str, status: u16) -> Finding {
+/// What an answer without any question tells. Who shows no certificate proves by a 401 that the way is open.
+fn judge_status(name: &str, host: &str, way: &str, status: u16, shown: Shown) -> Finding {
     match status {
-        401 | 403 => Finding::failure(
+        401 | 403 if shown == Shown::Certificate => Finding::failure(
             CHECK,
             format!("{name} at {host}{way}: the answer is HTTP status {status}: it does not take our certificate"),
             "see `runtime-agent status`; a revoked certificate needs a new token",
@@ -207,7 +219,8 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_from_an_answer_that_shows_the_way_to_be_open() {
-        let verdict = |status| judge_status("Director", "d", "", status).verdict;
+        let verdict = |status| judge_status("Director", "d", "", status, Shown::Certificate).verdict;
+        assert_eq!(judge_status("Connector", "c", "", 401, Shown::Nothing).verdict, Verdict::Ok);
         assert_eq!((verdict(200), verdict(405), verdict(404)), (Verdict::Ok, Verdict::Ok, Verdict::Ok));
         assert_eq!((verdict(401), verdict(407), verdict(503)), (Verdict::Failure, Verdict::Failure, Verdict::Warning));
     }
