@@ -25,8 +25,12 @@ CARGO_SOURCES = $(or $(CARGO_HOME),$(HOME)/.cargo)
 OWN_TARGET = $(abspath $(TARGET))
 remapped = $(CARGO_SOURCES)=/usr/src/cargo $(CURDIR)=/usr/src/runtime-agent $(OWN_TARGET)=/usr/src/target
 
+# Nor is the time of the build, but that of the last commit, unless another is said.
+commit_time = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || date +%s))
+
 .PHONY: build
 build: ## Build the release binary
+	SOURCE_DATE_EPOCH="$(commit_time)" \
 	RUSTFLAGS="$(strip $(RUSTFLAGS) $(addprefix --remap-path-prefix=,$(remapped)))" \
 	CFLAGS="$(strip $(CFLAGS) $(addprefix -ffile-prefix-map=,$(remapped)))" \
 		cargo build --locked --release --package runtime-agent
