@@ -6,6 +6,7 @@
 // Tests say what they expect by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod snapshots;
 mod strace;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,39 +19,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use runtime_agent::config;
 use runtime_agent::output::{DigestKey, Rendering, Store};
-use runtime_agent::snapshot::{Application, Auth, Bundle, Credential, Snapshot};
+use runtime_agent::snapshot::Snapshot;
 use tempfile::TempDir;
 
-use crate::strace::{Child, log, scratch};
+use crate::snapshots::{application, bundle};
+use crate::strace::{CHANGING, Child, log, scratch};
 
 /// Where the publisher finds its state directory.
 const STATE: &str = "OUTPUT_CRASH_STATE";
 
-/// Every call that changes something in a file system, and `openat`, which may. Not every architecture has them all.
-const CHANGING: [&str; 20] = [
-    "openat",
-    "mkdir",
-    "mkdirat",
-    "rename",
-    "renameat",
-    "renameat2",
-    "symlink",
-    "symlinkat",
-    "unlink",
-    "unlinkat",
-    "rmdir",
-    "write",
-    "pwrite64",
-    "fsync",
-    "fdatasync",
-    "syncfs",
-    "chmod",
-    "fchmod",
-    "fchmodat",
-    "ftruncate",
-];
-
-const PUBLISHER: Child = Child { test: "publisher", folder: STATE, calls: &CHANGING };
+const PUBLISHER: Child = Child { test: "publisher", folder: STATE };
 
 /// How the publisher ends when publication failed with a sentence.
 const REFUSED: i32 = 3;
@@ -314,44 +292,6 @@ fn after() -> Arc<Snapshot> {
 }
 
 fn snapshot<const N: usize>(applications: [(&str, &str, &str); N]) -> Arc<Snapshot> {
-    let application = |(id, name, password): (&str, &str, &str)| Application {
-        id: id.parse().unwrap(),
-        name: name.into(),
-        provider: None,
-        description: None,
-        base_url: None,
-        system_number: None,
-        local_tenant_id: None,
-        health_check_url: None,
-        labels: BTreeMap::new(),
-        condition: None,
-        events_url: None,
-        system_status: None,
-        error: None,
-        deleted_at: None,
-        bundles: vec![bundle(password)],
-    };
+    let application = |(id, name, password)| application(id, name, vec![bundle("1", "Orders", password)]);
     Snapshot::new("runtime-1".parse().unwrap(), applications.map(application).into()).unwrap().into()
-}
-
-fn bundle(password: &str) -> Bundle {
-    let credential = Credential::Basic { username: "user".into(), password: password.into() };
-    Bundle {
-        id: "1".parse().unwrap(),
-        name: "Orders".into(),
-        description: None,
-        request_schema: None,
-        apis: Vec::new(),
-        events: Vec::new(),
-        documents: Vec::new(),
-        default_auth: Some(Auth {
-            credential,
-            headers: BTreeMap::new(),
-            query_parameters: BTreeMap::new(),
-            csrf: None,
-            certificate_common_name: None,
-            access_strategy: None,
-        }),
-        instance_auths: Vec::new(),
-    }
 }

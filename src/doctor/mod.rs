@@ -43,13 +43,6 @@ pub struct Patient<'a> {
     pub status: Result<Status, ControlError>,
 }
 
-impl Patient<'_> {
-    /// Whether this is an agent that the packages' units run.
-    fn is_of_the_units(&self) -> bool {
-        *self.location == Location::system(self.location.instance().cloned())
-    }
-}
-
 /// The checks that root sees more by. Blocks.
 pub fn with_all_rights(patient: &Patient<'_>) -> Vec<Finding> {
     let mut findings = vec![configuration(patient)];

@@ -35,15 +35,10 @@ pub(super) fn look(patient: &Patient<'_>) -> Vec<Finding> {
     if !Path::new("/run/systemd/system").exists() {
         return vec![Finding::skipped(CHECK, "systemd does not run here")];
     }
-    if !patient.is_of_the_units() {
+    let Some((service, socket)) = patient.location.units() else {
         return vec![Finding::skipped(CHECK, "this configuration is not the one that the units use")];
-    }
-    let mode = patient.settings.as_ref().map_or(ApplyMode::Off, |settings| settings.apply.mode);
-    let service = format!("{}.service", patient.location.service());
-    let socket = match patient.location.instance() {
-        Some(instance) => format!("runtime-agent-apply@{instance}.socket"),
-        None => "runtime-agent-apply.socket".to_owned(),
     };
+    let mode = patient.settings.as_ref().map_or(ApplyMode::Off, |settings| settings.apply.mode);
     let mut findings = match show(&service) {
         Ok(unit) => judge_service(&service, &unit),
         Err(why) => return vec![Finding::skipped(CHECK, why)],

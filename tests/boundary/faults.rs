@@ -6,30 +6,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::calls::CHANGING;
 use crate::site::{Answer, PROGRAM, Site, Tree, is_temporary};
-
-/// Every call that changes something in a file system, and `openat`, which may. Not every architecture has them all.
-const CHANGING: [&str; 19] = [
-    "openat",
-    "mkdir",
-    "mkdirat",
-    "link",
-    "linkat",
-    "rename",
-    "renameat",
-    "renameat2",
-    "unlink",
-    "unlinkat",
-    "rmdir",
-    "write",
-    "fsync",
-    "fdatasync",
-    "chmod",
-    "fchmod",
-    "fchown",
-    "fsetxattr",
-    "ftruncate",
-];
 
 /// What calls fail with, and how the system says it.
 const ERRORS: [(&str, &str); 4] = [

@@ -6,6 +6,8 @@
 // Tests say what they expect by panicking.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../strace/calls.rs"]
+mod calls;
 mod faults;
 mod mounts;
 mod owned;
@@ -13,3 +15,5 @@ mod planted;
 mod requests;
 mod sequences;
 mod site;
+#[path = "../snapshots/mod.rs"]
+mod snapshots;

@@ -17,11 +17,12 @@ use proptest::test_runner::TestRunner;
 use runtime_agent::apply::{ApplierSettings, Outcome, Stop, serve_stream};
 use runtime_agent::config::{self, Settings};
 use runtime_agent::output::{DigestKey, Rendering, Store};
-use runtime_agent::snapshot::{Application, Auth, Bundle, Credential, Snapshot};
+use runtime_agent::snapshot::{Application, Snapshot};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::site::is_temporary;
+use crate::snapshots::{self, bundle};
 
 /// What a person writes into an installed file.
 const BY_HAND: &str = "edited by hand";
@@ -365,41 +366,10 @@ impl World {
 }
 
 fn application(id: &str, (name, passwords): &App) -> Application {
-    let bundle = |(number, password): (usize, &String)| Bundle {
-        id: format!("{id}{number}").parse().unwrap(),
-        name: format!("Bundle {number}").into(),
-        description: None,
-        request_schema: None,
-        apis: Vec::new(),
-        events: Vec::new(),
-        documents: Vec::new(),
-        default_auth: Some(Auth {
-            credential: Credential::Basic { username: "user".into(), password: password.as_str().into() },
-            headers: BTreeMap::new(),
-            query_parameters: BTreeMap::new(),
-            csrf: None,
-            certificate_common_name: None,
-            access_strategy: None,
-        }),
-        instance_auths: Vec::new(),
-    };
-    Application {
-        id: id.parse().unwrap(),
-        name: name.as_str().into(),
-        provider: None,
-        description: None,
-        base_url: None,
-        system_number: None,
-        local_tenant_id: None,
-        health_check_url: None,
-        labels: BTreeMap::new(),
-        condition: None,
-        events_url: None,
-        system_status: None,
-        error: None,
-        deleted_at: None,
-        bundles: passwords.iter().enumerate().map(bundle).collect(),
-    }
+    let bundles = passwords.iter().enumerate();
+    let bundles =
+        bundles.map(|(number, password)| bundle(&format!("{id}{number}"), &format!("Bundle {number}"), password));
+    snapshots::application(id, name, bundles.collect())
 }
 
 #[test]

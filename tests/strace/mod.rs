@@ -1,11 +1,15 @@
 //! A test program that runs itself once more under `strace`, which records its system calls, kills it at one of them, or
 //! makes that fail.
 
+mod calls;
+
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
+
+pub use calls::CHANGING;
 
 /// The other process: one test of the program, ignored elsewhere, in a folder.
 #[derive(Clone, Copy)]
@@ -14,8 +18,6 @@ pub struct Child {
     pub test: &'static str,
     /// The environment variable that tells it the folder.
     pub folder: &'static str,
-    /// The calls that are looked at; those that this architecture does not have count for nothing.
-    pub calls: &'static [&'static str],
 }
 
 impl Child {
@@ -31,7 +33,7 @@ impl Child {
 
     fn under_strace(self, folder: &Path, options: &[&str]) -> Output {
         let ended = Command::new("strace")
-            .args(["-f", "-qq", "-e", &format!("trace=?{}", self.calls.join(",?")), "-o"])
+            .args(["-f", "-qq", "-e", &format!("trace=?{}", CHANGING.join(",?")), "-o"])
             .arg(log(folder))
             .args(options)
             .arg(std::env::current_exe().unwrap())

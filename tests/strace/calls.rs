@@ -1,0 +1,30 @@
+//! The system calls by which something changes.
+
+/// Every call that changes something in a file system, and `openat`, which may. Not every architecture has them all.
+pub const CHANGING: [&str; 25] = [
+    "openat",
+    "mkdir",
+    "mkdirat",
+    "link",
+    "linkat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "write",
+    "writev",
+    "pwrite64",
+    "fsync",
+    "fdatasync",
+    "chmod",
+    "fchmod",
+    "fchown",
+    "fsetxattr",
+    "ftruncate",
+    "symlink",
+    "symlinkat",
+    "syncfs",
+    "fchmodat",
+];
