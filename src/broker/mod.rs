@@ -1,0 +1,11 @@
+//! The service broker of this host: applications as services, bundles as plans, credentials as bindings, in the words of
+//! the Open Service Broker API 2.17.
+
+mod order;
+mod record;
+
+pub use order::{
+    Bind, BindingRow, Bound, Broker, InstanceRow, LastOperation, Made, OperationState, Order, OrphanRow, Overview,
+    Patience, PlanRow, Provision, Refusal, Reply, ServiceRow, Unbound, Wanted,
+};
+pub use record::{Binding, BindingKey, Instance, Offer, Operation, Phase, Promise, SecretText, Told};
