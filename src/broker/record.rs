@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ids::{ApplicationId, BundleId, InstanceAuthId, RuntimeId, ServiceBindingId, ServiceInstanceId};
-use crate::snapshot::Sha256;
+use crate::snapshot::{BindingContext, Sha256};
 
 /// A binding, by its own id and that of its instance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,6 +16,13 @@ pub struct BindingKey {
     pub instance: ServiceInstanceId,
     /// The binding.
     pub binding: ServiceBindingId,
+}
+
+impl BindingKey {
+    /// Whether an instance auth was asked for this binding.
+    pub fn is_meant_by(&self, context: &BindingContext) -> bool {
+        *context.instance_id == *self.instance.as_str() && *context.binding_id == *self.binding.as_str()
+    }
 }
 
 impl fmt::Display for BindingKey {

@@ -103,6 +103,11 @@ impl Unpublished {
         tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map(Self).map_err(at("create a file in", folder))
     }
 
+    /// Its temporary name, for those who write to it by a name.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
     /// Fsyncs it and gives it its name and exactly this mode, whatever has that name.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! ([`Message`]), by which `journalctl -x` explains it.
 
 mod applying;
+mod broker;
 mod identity;
 mod kept;
 mod message;
@@ -16,6 +17,7 @@ mod service;
 mod synchronisation;
 
 pub use applying::{Answered, Applying, Said};
+pub use broker::Broker;
 pub use identity::Identity;
 pub use kept::Kept;
 pub use message::Message;

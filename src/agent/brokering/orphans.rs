@@ -1,0 +1,198 @@
+//! What the plane has in our name and no binding here stands for; and bindings that the plane no longer knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::errand::{give_back, look_at, see};
+use super::{AT_ONCE, BrokerLoop, Job};
+use crate::agent::status::{Area, Severity};
+use crate::broker::{Change, Heard, Offer, OrphanRow, Phase, SeenState};
+use crate::clock::Due;
+use crate::config;
+use crate::event;
+use crate::ids::InstanceAuthId;
+use crate::snapshot::{Condition, InstanceAuth, Snapshot};
+
+/// An instance auth that no binding stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Orphan {
+    offer: Offer,
+    /// The binding that it was asked for, in the plane's words.
+    binding: Box<str>,
+}
+
+/// The next request for an orphan that is to be removed.
+#[derive(Debug, Clone, Copy)]
+enum Removal {
+    /// Whether it is still there.
+    Look,
+    /// To take it back.
+    GiveBack,
+}
+
+/// What there is of them.
+#[derive(Debug, Default)]
+pub(super) struct Orphans {
+    /// Those that stood in the last list; they may belong to something that was under way when it was read.
+    suspects: BTreeSet<InstanceAuthId>,
+    /// Those that stood in the list before as well.
+    found: BTreeMap<InstanceAuthId, Orphan>,
+    /// Those that are to be removed, with the next request for each.
+    removing: BTreeMap<InstanceAuthId, Removal>,
+    /// Those for which a request is under way.
+    busy: BTreeSet<InstanceAuthId>,
+}
+
+impl Orphans {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.found.len()
+    }
+
+    /// All of them, for people.
+    pub(super) fn rows(&self) -> Vec<OrphanRow> {
+        let row = |(auth, orphan): (&InstanceAuthId, &Orphan)| OrphanRow {
+            auth: auth.clone(),
+            offer: orphan.offer.clone(),
+            binding: crate::transport::fit(&orphan.binding),
+        };
+        self.found.iter().map(row).collect()
+    }
+}
+
+impl BrokerLoop {
+    /// Compares what the plane lists with what there is here.
+    pub(super) async fn compare(&mut self, snapshot: &Snapshot) {
+        let mut claimed = BTreeSet::new();
+        let mut listed = BTreeMap::new();
+        for application in snapshot.applications() {
+            for bundle in &application.bundles {
+                let offer = Offer { service: application.id.clone(), plan: bundle.id.clone() };
+                let auths: BTreeMap<_, _> = bundle.instance_auths.iter().map(|auth| (&auth.id, auth)).collect();
+                listed.insert(offer, auths);
+            }
+        }
+        let ours = snapshot.runtime();
+        let mut changes = Vec::new();
+        let now = self.now();
+        for (key, binding) in &self.records.bindings {
+            claimed.extend(binding.phase.auth().cloned());
+            let Some(auths) = listed.get(&binding.offer).filter(|_| binding.runtime == *ours) else { continue };
+            let Some(work) = self.works.get_mut(key) else { continue };
+            let Phase::Ready { auth, credentials } = &binding.phase else { continue };
+            let Some(apis) = self.catalog.as_ref().and_then(|catalog| catalog.plan_of(&binding.offer)) else { continue };
+            match auths.get(auth).map(|auth| see(auth, apis.apis()).state) {
+                Some(SeenState::Given(given)) if given != *credentials => {
+                    let mut renewed = binding.clone();
+                    renewed.phase = Phase::Ready { auth: auth.clone(), credentials: given };
+                    changes.push(Change::PutBinding(key.clone(), renewed));
+                    event::Broker::OtherCredentials(key).emit();
+                }
+                Some(SeenState::Given(_) | SeenState::Pending) => {}
+                // The list may be older than the binding: it is asked for by itself.
+                Some(SeenState::Failed(_) | SeenState::Unused) | None => {
+                    (work.doubt, work.due) = (work.doubt.or(Some(now)), Some(Due::now(now)));
+                }
+            }
+        }
+        // Not written, they are found again in the next list; a failure is on the board.
+        if !changes.is_empty() && self.commit(changes).await.is_ok() {
+            self.have_files_follow();
+        }
+        let unclaimed = |auth: &&InstanceAuth| {
+            !claimed.contains(&auth.id) && auth.condition != Condition::Unused && !self.is_expected(auth)
+        };
+        let mut orphans = BTreeMap::new();
+        for (offer, auths) in &listed {
+            for auth in auths.values().copied().filter(unclaimed) {
+                let Some(context) = auth.binding() else { continue };
+                orphans.insert(auth.id.clone(), Orphan { offer: offer.clone(), binding: context.binding_id });
+            }
+        }
+        let now: BTreeSet<_> = orphans.keys().cloned().collect();
+        orphans.retain(|auth, _| self.orphans.suspects.contains(auth));
+        self.orphans.suspects = now;
+        self.orphans.found = orphans;
+        self.tell_of_orphans();
+    }
+
+    /// Whether a binding may be about to take it up.
+    fn is_expected(&self, auth: &InstanceAuth) -> bool {
+        let Some(context) = auth.binding() else { return false };
+        let expects = |phase: &Phase| matches!(phase, Phase::Asking { .. } | Phase::Returning { auth: None, .. });
+        self.records.bindings.iter().any(|(key, binding)| key.is_meant_by(&context) && expects(&binding.phase))
+    }
+
+    fn tell_of_orphans(&mut self) {
+        let rule = self.around.settings.borrow().broker.orphans;
+        match (self.orphans.found.len(), rule) {
+            (0, _) => {
+                self.orphans.removing.clear();
+                self.around.board.solved(Area::Orphans);
+            }
+            (count, config::Orphans::Report) => {
+                self.orphans.removing.clear();
+                self.around.board.problem(
+                    Area::Orphans,
+                    Severity::Transient,
+                    format!(
+                        "The plane has {count} set{} of credentials in the name of this host that no service binding here \
+                         stands for.",
+                        if count == 1 { "" } else { "s" }
+                    ),
+                    "They do no harm but that they exist, after the loss of the broker's store, for example. See \
+                     `runtime-agent broker bindings`; broker.orphans = \"remove\" has them given back.",
+                );
+            }
+            (_, config::Orphans::Remove) => {
+                self.around.board.solved(Area::Orphans);
+                // One look at each by itself: the list may be older than what has happened since.
+                for auth in self.orphans.found.keys() {
+                    self.orphans.removing.entry(auth.clone()).or_insert(Removal::Look);
+                }
+            }
+        }
+    }
+
+    /// Begins requests for orphans that are to be removed, as far as there is room for them.
+    pub(super) fn begin_with_orphans(&mut self) {
+        let Some(plane) = &self.plane else { return };
+        for (auth, step) in &self.orphans.removing {
+            if self.underway.len() >= AT_ONCE {
+                return;
+            }
+            if !self.orphans.busy.insert(auth.clone()) {
+                continue;
+            }
+            let (director, dialect) = (plane.director.clone(), self.dialect());
+            let (auth, step) = (auth.clone(), *step);
+            self.underway.push(Box::pin(async move {
+                let heard = match step {
+                    Removal::Look => look_at(&director, dialect, &auth, &[]).await,
+                    Removal::GiveBack => give_back(&director, dialect, &auth, &[]).await,
+                };
+                (Job::Orphan(auth), heard)
+            }));
+        }
+    }
+
+    /// What follows from an answer about an orphan. Whatever fails is tried again after the next list.
+    pub(super) fn hear_of_an_orphan(&mut self, auth: InstanceAuthId, heard: Heard) {
+        self.orphans.busy.remove(&auth);
+        self.orphans.removing.remove(&auth);
+        let adopted = self.records.bindings.values().any(|binding| binding.phase.auth() == Some(&auth));
+        match heard {
+            Heard::Saw(Ok(Some(seen))) if !adopted && seen.state != SeenState::Unused => {
+                self.orphans.removing.insert(auth, Removal::GiveBack);
+            }
+            Heard::GaveBack(Ok(_)) => {
+                event::Broker::OrphanRemoved(&auth).emit();
+                self.orphans.found.remove(&auth);
+            }
+            Heard::Saw(Ok(_)) => drop(self.orphans.found.remove(&auth)),
+            Heard::Asked(_) | Heard::Looked(_) | Heard::Saw(Err(_)) | Heard::GaveBack(Err(_)) => {
+                event::Retry::Broker.emit();
+            }
+        }
+        self.show();
+    }
+}
