@@ -3,12 +3,12 @@
 
 s/^Description=.*/& (%i)/
 # What it keeps, and where it is met and configured.
-s#\(/etc/\|/run/\|/var/lib/\|Directory=\)runtime-agent\(-apply\)\?#&@%i#g
+s#\(/etc/\|/run/\|/var/lib/\|Directory=\)runtime-agent\(-apply\|-broker\)\?#&@%i#g
 # The units that belong together.
-s#runtime-agent\(-apply\)\?\.\(service\|socket\)#runtime-agent\1@%i.\2#g
+s#runtime-agent\(-apply\|-broker\)\?\.\(service\|socket\)#runtime-agent\1@%i.\2#g
 s#^\(Exec[A-Za-z]*=/.*/runtime-agent\) #\1 --instance %i #
-# The token of this runtime, and not that of another.
-s#^LoadCredential=runtime-agent\.token$#&:runtime-agent@%i.token#
+# The credentials of this runtime, and not those of another.
+s#^LoadCredential=runtime-agent\.\(token\|broker\)$#&:runtime-agent@%i.\1#
 
 # The directories of the plain one come with the package. These are made at the start, from the same list.
 /^ExecStart=.* run$/i\

@@ -26,7 +26,7 @@ const PAGES: [&str; 5] = [
 ];
 
 /// Keys that have no default, and so are not in a table of the defaults, with a value that they can have.
-const OPTIONAL: [(&str, &str); 8] = [
+const OPTIONAL: [(&str, &str); 10] = [
     ("plane.connector_url", "\"https://connector.example.com\""),
     ("plane.ca_bundle", "\"/ca.pem\""),
     ("renewal.before", "\"30days\""),
@@ -35,6 +35,8 @@ const OPTIONAL: [(&str, &str); 8] = [
     ("report.labels", "{ site = \"fra-1\" }"),
     ("metrics.listen", "\"127.0.0.1:9464\""),
     ("metrics.textfile", "\"/var/lib/runtime-agent/metrics/runtime-agent.prom\""),
+    ("broker.listen", "\"127.0.0.1:8089\""),
+    ("broker.password_file", "\"/etc/runtime-agent/broker.password\""),
 ];
 
 fn manual() -> TempDir {

@@ -6,7 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const UNITS: [&str; 3] = ["runtime-agent.service", "runtime-agent-apply.socket", "runtime-agent-apply.service"];
+const UNITS: [&str; 4] = [
+    "runtime-agent.service",
+    "runtime-agent-apply.socket",
+    "runtime-agent-apply.service",
+    "runtime-agent-broker.socket",
+];
 
 fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(name)
@@ -39,8 +44,11 @@ fn is_shared(line: &str) -> bool {
 fn nothing_that_an_instance_has_is_the_plain_agents() {
     for name in UNITS {
         for line in made(name).iter().filter(|line| !is_shared(line)) {
-            let rest = line.replace("runtime-agent@%i", "").replace("runtime-agent-apply@%i", "");
+            let rest = ["", "-apply", "-broker"]
+                .iter()
+                .fold(line.clone(), |rest, part| rest.replace(&format!("runtime-agent{part}@%i"), ""));
             let rest = rest.replace("/usr/bin/runtime-agent --instance %i ", "").replace("=runtime-agent.token:", "");
+            let rest = rest.replace("=runtime-agent.broker:", "");
             assert!(!rest.contains("runtime-agent"), "{name}: {line}");
         }
     }

@@ -242,11 +242,13 @@ pub enum Area {
     Metrics,
     /// The file that metrics are written to.
     MetricsFile,
+    /// The service broker.
+    Broker,
 }
 
 impl Area {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::TokenFile,
         Self::Pairing,
         Self::Renewal,
@@ -262,6 +264,7 @@ impl Area {
         Self::Configuration,
         Self::Metrics,
         Self::MetricsFile,
+        Self::Broker,
     ];
 
     /// A bounded word for log fields.
@@ -282,6 +285,7 @@ impl Area {
             Self::Configuration => "configuration",
             Self::Metrics => "metrics",
             Self::MetricsFile => "metrics-file",
+            Self::Broker => "broker",
         }
     }
 }

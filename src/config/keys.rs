@@ -5,6 +5,7 @@ use serde::de::value::Error as AnyError;
 use serde::de::{Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::broker::Broker;
 use super::metrics::Metrics;
 use super::settings::{Apply, Control, Hooks, Log, Output, Paths, Plane, Renewal, Report, Settings, Sync};
 use super::templates::TemplateLimits;
@@ -28,6 +29,7 @@ pub fn sections() -> Vec<(&'static str, &'static [&'static str])> {
                 "templates" => names::<TemplateLimits>(),
                 "apply" => names::<Apply>(),
                 "control" => names::<Control>(),
+                "broker" => names::<Broker>(),
                 "paths" => names::<Paths>(),
                 "log" => names::<Log>(),
                 "metrics" => names::<Metrics>(),

@@ -213,6 +213,14 @@ fn contradiction(settings: &Settings) -> Option<Contradiction> {
             return found(&[key], format!("{key} = {value:?} must be an absolute path"));
         }
     }
+    if let Some(file) = settings.broker.password_file.as_ref().filter(|file| !file.is_absolute()) {
+        let what = format!("broker.password_file = {file:?} must be an absolute path");
+        return found(&["broker.password_file"], what);
+    }
+    if let Some(address) = settings.broker.listen.filter(|address| settings.metrics.listen == Some(*address)) {
+        let what = format!("the service broker and metrics cannot both be served at {address}");
+        return found(&["broker.listen", "metrics.listen"], what);
+    }
     if let Some(bundle) = settings.plane.ca_bundle.as_ref().filter(|bundle| !bundle.is_absolute()) {
         return found(&["plane.ca_bundle"], format!("plane.ca_bundle = {bundle:?} must be an absolute path"));
     }

@@ -21,7 +21,7 @@ pub struct Metrics {
 
 /// An address that only this host reaches, with a port: `127.0.0.1:9464`, `[::1]:9464`.
 ///
-/// What is served there is told to whoever asks, so no other address is taken.
+/// What is served there is not for others, so no other address is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LoopbackAddress(SocketAddr);
@@ -35,8 +35,8 @@ pub enum NotLoopback {
     NoAddress(String),
     /// Others could reach it.
     #[error(
-        "{0} is not a loopback address: what is served there is told to whoever asks; use \"127.0.0.1:9464\", and let a \
-         proxy with a door of its own pass it on"
+        "{0} is not a loopback address, and nobody but this host is to reach what is served there: use one as in \
+         \"127.0.0.1:9464\", and let a proxy with a door of its own pass it on"
     )]
     Open(SocketAddr),
     /// Nobody would know which.

@@ -5,6 +5,7 @@
 //! a value of a wrong type and a value outside its bounds are errors that show the line. Each file has to be valid by
 //! itself; what several of them say together is checked once they are merged.
 
+mod broker;
 mod destination;
 mod environment;
 mod error;
@@ -22,6 +23,7 @@ mod system;
 mod templates;
 mod values;
 
+pub use broker::{Broker, Brokerage, Orphans};
 pub use destination::{Destination, InvalidDestination, Place};
 pub use error::ConfigError;
 pub use hosts::{HostPattern, InvalidHostPattern, is_allowed};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::broker::Broker;
 use super::hosts::HostPattern;
 use super::instance::{InstanceName, applier_home, home};
 use super::metrics::Metrics;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub apply: Apply,
     /// Who may use the control socket.
     pub control: Control,
+    /// The service broker.
+    pub broker: Broker,
     /// Where things are.
     pub paths: Paths,
     /// Logging.
@@ -372,6 +375,11 @@ impl Paths {
     /// The control socket.
     pub fn control(&self) -> PathBuf {
         self.runtime.join("control.sock")
+    }
+
+    /// The service broker's socket.
+    pub fn broker(&self) -> PathBuf {
+        self.runtime.join("broker.sock")
     }
 
     /// The folder of generations.

@@ -102,6 +102,8 @@ messages! {
     ProblemMetrics = "7d7245889b1d3675996802fc1e742c58",
     /// A problem with the file that metrics are written to.
     ProblemMetricsFile = "2cdb7abee0578696ac4d9984706b550c",
+    /// A problem with serving the service broker.
+    ProblemBroker = "677b5b7250ea448ab26ccdde6b6d4538",
     /// A problem is over.
     ProblemOver = "1ad113c42822e8abb32e9589d261be3a",
     /// An installation could not be taken back whole.

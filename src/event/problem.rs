@@ -129,5 +129,6 @@ fn message(area: Area) -> Message {
         Area::Configuration => Message::ProblemConfiguration,
         Area::Metrics => Message::ProblemMetrics,
         Area::MetricsFile => Message::ProblemMetricsFile,
+        Area::Broker => Message::ProblemBroker,
     }
 }

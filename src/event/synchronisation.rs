@@ -93,11 +93,13 @@ pub enum Retry {
     Report,
     /// Serving metrics.
     Metrics,
+    /// Serving the service broker.
+    Broker,
 }
 
 impl Retry {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Poll,
         Self::Pairing,
         Self::Renewal,
@@ -106,6 +108,7 @@ impl Retry {
         Self::Apply,
         Self::Report,
         Self::Metrics,
+        Self::Broker,
     ];
 
     /// A bounded word.
@@ -119,6 +122,7 @@ impl Retry {
             Self::Apply => "apply",
             Self::Report => "report",
             Self::Metrics => "metrics",
+            Self::Broker => "broker",
         }
     }
 

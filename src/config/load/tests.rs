@@ -295,7 +295,8 @@ fn an_instance_has_paths_of_its_own_and_none_of_the_plain_agent() {
     let shown =
         toml::to_string(&settings).unwrap().replace("runtime-agent@blue", "").replace("runtime-agent-apply@blue", "");
     // Who may use the sockets is the same for all.
-    let shown = shown.replace("runtime-agent-admin", "").replace("runtime-agent-view", "");
+    let groups = ["runtime-agent-admin", "runtime-agent-view", "runtime-agent-broker"];
+    let shown = groups.iter().fold(shown, |shown, group| shown.replace(group, ""));
     assert!(!shown.contains("runtime-agent"), "{shown}");
     assert_eq!(settings.paths.hooks, Path::new("/srv/hooks"));
     assert_eq!(settings.paths.pairing, Path::new("/etc/runtime-agent@blue/pairing"));
