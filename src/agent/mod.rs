@@ -2,9 +2,11 @@
 
 mod applying;
 mod board;
+mod brokering;
 mod configuration;
 mod labels;
 pub(crate) mod link;
+mod newest;
 mod observing;
 pub mod pulse;
 mod run;

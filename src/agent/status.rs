@@ -48,6 +48,9 @@ pub struct Status {
     pub output: Option<OutputStatus>,
     /// Hooks.
     pub apply: Option<ApplyStatus>,
+    /// The service broker, where it is on.
+    #[serde(default)]
+    pub broker: Option<BrokerStatus>,
     /// What is wrong, by area.
     pub problems: BTreeMap<Area, Problem>,
     /// Where tokens are dropped.
@@ -208,6 +211,21 @@ pub struct ApplyStatus {
     pub install: Option<InstallReport>,
 }
 
+/// What the service broker has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerStatus {
+    /// How many instances.
+    pub instances: usize,
+    /// How many bindings with credentials.
+    pub bindings: usize,
+    /// How many bindings that are being made or given back.
+    pub under_way: usize,
+    /// How many bindings that got no credentials, or that the plane does not take back.
+    pub failed: usize,
+    /// How many sets of credentials the plane has in this host's name that no binding stands for.
+    pub orphans: usize,
+}
+
 /// What a problem is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -244,11 +262,13 @@ pub enum Area {
     MetricsFile,
     /// The service broker.
     Broker,
+    /// Credentials at the plane that no service binding stands for.
+    Orphans,
 }
 
 impl Area {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::TokenFile,
         Self::Pairing,
         Self::Renewal,
@@ -265,6 +285,7 @@ impl Area {
         Self::Metrics,
         Self::MetricsFile,
         Self::Broker,
+        Self::Orphans,
     ];
 
     /// A bounded word for log fields.
@@ -286,6 +307,7 @@ impl Area {
             Self::Metrics => "metrics",
             Self::MetricsFile => "metrics-file",
             Self::Broker => "broker",
+            Self::Orphans => "orphans",
         }
     }
 }
@@ -332,6 +354,7 @@ impl Status {
             sync: SyncStatus::default(),
             output: None,
             apply: None,
+            broker: None,
             problems: BTreeMap::new(),
             token_path,
         };

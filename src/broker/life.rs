@@ -336,3 +336,6 @@ fn unavailable(refusal: &Refusal) -> order::Refusal {
     let why = format!("The plane could not be asked, or gave no usable answer: {}.", refusal.message);
     order::Refusal::Unavailable { why, ask_again_in }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,20 @@
 //! The service broker of this host: applications as services, bundles as plans, credentials as bindings, in the words of
 //! the Open Service Broker API 2.17.
 
+#[cfg(test)]
+pub(crate) mod fixture;
+mod life;
 mod order;
+mod overview;
 mod record;
+mod store;
 
+pub use life::{Audience, Circumstances, Fate, Heard, Pace, Seen, SeenState, Step, Turn, give_back, hear, step};
 pub use order::{
-    Bind, BindingRow, Bound, Broker, InstanceRow, LastOperation, Made, OperationState, Order, OrphanRow, Overview,
-    Patience, PlanRow, Provision, Refusal, Reply, ServiceRow, Unbound, Wanted,
+    Bind, Bound, Broker, LastOperation, Made, OperationState, Order, Patience, Provision, Refusal, Reply, Unbound, Wanted,
+};
+pub use overview::{
+    Availability, BindingRow, InstanceRow, OfferNames, OrphanRow, Overview, PlanRow, ServiceRow,
 };
 pub use record::{Binding, BindingKey, Instance, Offer, Operation, Phase, Promise, SecretText, Told};
+pub use store::{Change, Records, Store, StoreError};

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
+use super::overview::Overview;
 use super::record::{Offer, Operation, SecretText};
-use crate::ids::{InstanceAuthId, ServiceBindingId, ServiceInstanceId};
+use crate::ids::{ServiceBindingId, ServiceInstanceId};
 use crate::snapshot::Sha256;
 
 /// What a service or plan is called in a request, whatever that is.
@@ -184,91 +184,6 @@ pub enum Order {
     LastOperation(ServiceInstanceId, ServiceBindingId, Reply<LastOperation>),
     /// Tell of everything, for people.
     Overview(Reply<Arc<Overview>>),
-}
-
-/// All instances and bindings, without any credentials, as `runtime-agent broker` shows them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Overview {
-    /// The services of the catalog.
-    pub services: Vec<ServiceRow>,
-    /// The instances.
-    pub instances: Vec<InstanceRow>,
-    /// The bindings.
-    pub bindings: Vec<BindingRow>,
-    /// Instance auths of this runtime at the plane that no binding here stands for.
-    pub orphans: Vec<OrphanRow>,
-}
-
-/// A service.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct ServiceRow {
-    /// The application's id.
-    pub id: String,
-    /// Its name in the catalog.
-    pub name: String,
-    /// Its plans.
-    pub plans: Vec<PlanRow>,
-}
-
-/// A plan.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct PlanRow {
-    /// The bundle's id.
-    pub id: String,
-    /// Its name in the catalog.
-    pub name: String,
-    /// Whether it has anything to bind.
-    pub bindable: bool,
-    /// Whether credentials are there at once, or an application is asked for them.
-    pub at_once: bool,
-}
-
-/// An instance.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct InstanceRow {
-    /// Its id.
-    pub id: ServiceInstanceId,
-    /// What it is of.
-    #[serde(flatten)]
-    pub offer: Offer,
-    /// The names of service and plan, where the catalog has them.
-    pub names: Option<(String, String)>,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
-
-/// A binding.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct BindingRow {
-    /// Its instance.
-    pub instance: ServiceInstanceId,
-    /// Its id.
-    pub id: ServiceBindingId,
-    /// What is bound.
-    #[serde(flatten)]
-    pub offer: Offer,
-    /// The names of service and plan, where the catalog has them.
-    pub names: Option<(String, String)>,
-    /// Where it is in its life, in one word.
-    pub phase: String,
-    /// Why it is there, where there is something to say.
-    pub why: Option<String>,
-    /// The instance auth at the plane.
-    pub auth: Option<InstanceAuthId>,
-    /// When it was asked for.
-    pub created_at: Timestamp,
-}
-
-/// An instance auth at the plane that no binding here stands for.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct OrphanRow {
-    /// Its id at the plane.
-    pub auth: InstanceAuthId,
-    /// What it is for.
-    #[serde(flatten)]
-    pub offer: Offer,
-    /// The binding that it was asked for.
-    pub binding: String,
 }
 
 /// The way to the broker.

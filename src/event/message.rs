@@ -104,6 +104,8 @@ messages! {
     ProblemMetricsFile = "2cdb7abee0578696ac4d9984706b550c",
     /// A problem with serving the service broker.
     ProblemBroker = "677b5b7250ea448ab26ccdde6b6d4538",
+    /// There are credentials at the plane that no service binding stands for.
+    ProblemOrphans = "0a4b5b7cc1e24a5a8b7fa8f0e5f2c5d7",
     /// A problem is over.
     ProblemOver = "1ad113c42822e8abb32e9589d261be3a",
     /// An installation could not be taken back whole.

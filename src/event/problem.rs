@@ -130,5 +130,6 @@ fn message(area: Area) -> Message {
         Area::Metrics => Message::ProblemMetrics,
         Area::MetricsFile => Message::ProblemMetricsFile,
         Area::Broker => Message::ProblemBroker,
+        Area::Orphans => Message::ProblemOrphans,
     }
 }

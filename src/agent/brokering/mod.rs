@@ -25,16 +25,20 @@ use self::waiting::Waiter;
 use super::board::Board;
 use super::configuration::{SyncOrder, aside};
 use super::link;
+use super::newest::Newest;
 use super::pulse::Pulse;
 use super::status::{Area, Severity};
 use crate::backoff::Backoff;
-use crate::broker::{BindingKey, Catalog, Change, Heard, Order, Phase, Records, Refusal, Step, Store, step};
+use crate::broker::{
+    BindingKey, Catalog, Change, Heard, Order, Phase, Records, Refusal, SpecificationFiles, Step, Store, step,
+};
 use crate::clock::{self, Due, SharedClock};
 use crate::config::{Brokerage, Each, Settings};
 use crate::director::{Dialect, Director};
 use crate::event;
 use crate::identity::Identity;
 use crate::ids::{InstanceAuthId, RuntimeId};
+use crate::output::Names;
 use crate::snapshot::Snapshot;
 use crate::snapshot::brake::Consent;
 use crate::transport::Protocol;
@@ -59,6 +63,8 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Learned {
     /// What it said.
     pub snapshot: Arc<Snapshot>,
+    /// The names of what is published of it.
+    pub names: Arc<Names>,
     /// In which words it speaks, where that is known.
     pub dialect: Option<Dialect>,
 }
@@ -76,7 +82,7 @@ pub struct Surroundings {
     /// The identity in use.
     pub identity: watch::Receiver<Option<Rc<Identity>>>,
     /// What the plane says.
-    pub learned: mpsc::Receiver<Learned>,
+    pub learned: Newest<Learned>,
     /// What clients ask for.
     pub orders: mpsc::Receiver<Order>,
     /// The catalog that is served.
@@ -159,7 +165,7 @@ impl BrokerLoop {
         self.connect();
         self.adjust().await;
         loop {
-            let clock = Rc::clone(&self.around.clock);
+            let (clock, learned) = (Rc::clone(&self.around.clock), self.around.learned.clone());
             self.begin_what_is_due();
             let due = self.due(clock.now());
             self.around.pulse.idle();
@@ -174,7 +180,7 @@ impl BrokerLoop {
                 changed = self.around.identity.changed() => {
                     if changed.is_ok() { self.connect(); self.hurry(); }
                 }
-                Some(learned) = self.around.learned.recv() => self.learn(learned).await,
+                learned = learned.take() => self.learn(learned).await,
                 Some((job, heard)) = self.underway.next(), if !self.underway.is_empty() => {
                     self.around.pulse.within(LONGEST_TURN);
                     match job {
@@ -341,12 +347,14 @@ impl BrokerLoop {
             }
         }
         self.around.pulse.within(LONGEST_TURN);
-        let Learned { snapshot, dialect } = learned;
+        let Learned { snapshot, names, dialect } = learned;
         self.dialect = dialect.or(self.dialect);
-        let names = self.records.names.clone();
-        let of = Arc::clone(&snapshot);
-        let config = self.around.settings.borrow().paths.config().join("current");
-        let catalog = Arc::new(aside(move || Catalog::of(&of, &names, &config)).await);
+        let (before, of) = (self.records.names.clone(), Arc::clone(&snapshot));
+        let current = self.around.settings.borrow().paths.config().join("current");
+        let catalog = aside(move || {
+            Arc::new(Catalog::new(&of, &before, &SpecificationFiles { current: &current, names: &names }))
+        });
+        let catalog = catalog.await;
         if *catalog.names() != self.records.names {
             // Not written, they are given anew; a failure is on the board.
             let _ = self.commit(vec![Change::PutNames(catalog.names().clone())]).await;

@@ -22,7 +22,7 @@ impl ConfigurationLoop {
 }
 
 /// Does something that blocks.
-pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(in crate::agent) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         // A panic in there is a defect; what the thread had is gone with it, and only a restart brings it back.

@@ -25,7 +25,9 @@ use self::pages::Pages;
 use self::publish::Occasion;
 use self::texts::{TextIndex, Unread};
 use super::board::Board;
+use super::brokering::Learned;
 use super::link;
+use super::newest::Newest;
 use super::pulse::Pulse;
 use super::standing::Standing;
 use super::status::{Area, Severity};
@@ -42,6 +44,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::brake::{Brake, Consent};
 use crate::transport::Protocol;
 
+pub(super) use blocking::aside;
 pub use shelf::Shelf;
 
 /// The longest that one poll is believed to be at work: large landscapes take many requests.
@@ -118,6 +121,8 @@ pub struct Surroundings {
     pub published: watch::Sender<Option<GenerationNumber>>,
     /// The generation that was applied.
     pub applied: watch::Receiver<Option<GenerationNumber>>,
+    /// Where what the plane says is handed on to the service broker, while there is one.
+    pub learned: Newest<Learned>,
 }
 
 /// The loop.

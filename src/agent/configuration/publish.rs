@@ -7,10 +7,11 @@ use super::blocking::aside;
 use super::shelf::Shelved;
 use super::texts::TextIndex;
 use super::{ConfigurationLoop, LONGEST_POLL};
+use crate::agent::brokering::Learned;
 use crate::agent::status::{Area, OutputStatus, Severity};
 use crate::backoff::Backoff;
 use crate::clock::Due;
-use crate::config::Settings;
+use crate::config::{Brokerage, Settings};
 use crate::event::{Output, Retry};
 use crate::ids::RuntimeId;
 use crate::output::manifest::{Changes, GenerationNumber, Manifest};
@@ -49,6 +50,7 @@ impl ConfigurationLoop {
         self.unwritten = None;
         let result = match written {
             Ok(Shelved { published, kept }) => {
+                self.hand_on(Arc::clone(&snapshot));
                 // What the configuration has is another matter than what is in force.
                 if self.templates_are_read {
                     self.around.board.solved(Area::Templates);
@@ -87,6 +89,7 @@ impl ConfigurationLoop {
             }
             // The same template fails again until it, or what the plane says, is another.
             Err(error) if error.is_of_a_template() => {
+                self.hand_on(Arc::clone(&snapshot));
                 let what = format!("A template cannot be rendered: {error}.");
                 self.around.board.problem(
                     Area::Templates,
@@ -138,8 +141,9 @@ impl ConfigurationLoop {
                 if let Published::New { generation, changes } = &restored.published {
                     let (generation, reason, read_at) = (*generation, occasion.reason(), restored.read_at);
                     Output::MadeAnew { generation, reason, read_at }.emit();
-                    self.announce(generation, changes, restored.applications);
+                    self.announce(generation, changes, restored.snapshot.applications().len());
                 }
+                self.hand_on(restored.snapshot);
             }
             Err(error) if error.is_of_a_template() => self.around.board.problem(
                 Area::Templates,
@@ -183,6 +187,15 @@ impl ConfigurationLoop {
                 );
             }
         }
+    }
+
+    /// Tells the service broker what the plane says, while there is one.
+    fn hand_on(&self, snapshot: Arc<Snapshot>) {
+        if self.around.settings.borrow().broker.enabled == Brokerage::Closed {
+            return;
+        }
+        let names = self.shelf.as_ref().map(|shelf| shelf.store.names());
+        self.around.learned.put(Learned { snapshot, names: names.unwrap_or_default(), dialect: self.dialect });
     }
 
     /// Tells of the current generation, where there is one: on the board, and to the applier's queue.

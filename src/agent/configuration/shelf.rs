@@ -34,8 +34,8 @@ pub(super) struct Shelved {
 pub(super) struct Restored {
     /// When the plane said it.
     pub(super) read_at: Timestamp,
-    /// How many applications it named.
-    pub(super) applications: usize,
+    /// What it said.
+    pub(super) snapshot: Arc<Snapshot>,
     /// What became of it.
     pub(super) published: Published,
     /// What is known of the texts.
@@ -110,7 +110,7 @@ impl Shelf {
         texts.learn(&mut snapshot);
         let snapshot = Arc::new(snapshot);
         let published = self.store.publish(&snapshot, now)?;
-        Ok(Some(Restored { read_at, applications: snapshot.applications().len(), published, texts }))
+        Ok(Some(Restored { read_at, snapshot, published, texts }))
     }
 
     /// Removes what is kept, and empties the files: those of `runtime`, or of whichever they are.
