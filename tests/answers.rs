@@ -43,6 +43,15 @@ fn the_cases_that_are_whole_are_taken_and_the_others_are_refused_by_their_place(
         (Question::EventDefinitions, "page-of-event-definitions", 1),
         (Question::Viewer, "viewer", 1),
         (Question::Runtime, "runtime", 1),
+        (Question::InstanceAuthCreation, "instance-auth-requested", 1),
+        (Question::InstanceAuthCreation, "instance-auth-pending", 1),
+        (Question::InstanceAuthDeletion, "instance-auth-given-back", 1),
+        (Question::InstanceAuth, "instance-auth", 1),
+        (Question::InstanceAuth, "instance-auth-gone", 0),
+        (Question::InstanceAuths, "instance-auths", 2),
+        (Question::InstanceAuths, "instance-auths-null", 0),
+        (Question::InstanceAuths, "instance-auths-of-a-bundle-that-is-gone", 0),
+        (Question::InstanceAuths, "application-gone", 0),
     ] {
         assert_eq!(said(question, case), Ok(count), "{case}");
     }
@@ -70,6 +79,19 @@ fn the_cases_that_are_whole_are_taken_and_the_others_are_refused_by_their_place(
         ("empty", "it is not JSON"),
     ] {
         let sentence = said(Question::Applications, case).expect_err(case);
+        assert!(sentence.contains(words), "{case}: {sentence}");
+    }
+    for (question, case, words) in [
+        (Question::InstanceAuthCreation, "instance-auth-without-id", "missing field `id`"),
+        (Question::InstanceAuthCreation, "instance-auth", "missing field `requested`"),
+        (Question::InstanceAuthCreation, "instance-auth-beside-errors", "(code 20) at requested.auth"),
+        (Question::InstanceAuthDeletion, "instance-auth-gone", "missing field `requested`"),
+        (Question::InstanceAuth, "instance-auth-not-asked-for", "missing field `found`"),
+        (Question::InstanceAuth, "instance-auth-beside-errors", "one subgraph is away"),
+        (Question::InstanceAuths, "instance-auth-not-asked-for", "missing field `application`"),
+        (Question::InstanceAuths, "page-of-bundles", "missing field `bundle`"),
+    ] {
+        let sentence = said(question, case).expect_err(case);
         assert!(sentence.contains(words), "{case}: {sentence}");
     }
 }

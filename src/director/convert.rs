@@ -42,10 +42,6 @@ pub(super) fn bundle(
     events.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let mut documents: Vec<_> = documents.into_iter().map(document).collect();
     documents.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    let instance_auths = wire.instance_auths.unwrap_or_default().into_iter();
-    let mut instance_auths: Vec<_> =
-        instance_auths.filter(|auth| belongs_to(auth, runtime)).map(instance_auth).collect();
-    instance_auths.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     Bundle {
         id: wire.id,
         name: wire.name,
@@ -55,8 +51,16 @@ pub(super) fn bundle(
         events,
         documents,
         default_auth: wire.default_instance_auth.map(Into::into),
-        instance_auths,
+        instance_auths: instance_auths(wire.instance_auths, runtime),
     }
+}
+
+/// Those of a bundle's instance auths that are for `runtime`.
+pub(super) fn instance_auths(wire: Option<Vec<wire::InstanceAuth>>, runtime: &RuntimeId) -> Vec<InstanceAuth> {
+    let own = wire.unwrap_or_default().into_iter().filter(|auth| belongs_to(auth, runtime));
+    let mut own: Vec<_> = own.map(instance_auth).collect();
+    own.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    own
 }
 
 /// Whether an instance auth is for this runtime.
@@ -75,7 +79,7 @@ fn belongs_to(auth: &wire::InstanceAuth, runtime: &RuntimeId) -> bool {
     }
 }
 
-fn instance_auth(wire: wire::InstanceAuth) -> InstanceAuth {
+pub(super) fn instance_auth(wire: wire::InstanceAuth) -> InstanceAuth {
     InstanceAuth {
         id: wire.id,
         condition: wire.status.condition,

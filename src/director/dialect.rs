@@ -47,7 +47,7 @@ impl fmt::Display for Dialect {
     }
 }
 
-/// The queries of one dialect, one for each kind of list.
+/// The queries of one dialect: one for each kind of list and of text, and those about instance auths.
 pub(super) struct Queries {
     pub applications: Operation<'static>,
     pub bundles: Operation<'static>,
@@ -57,6 +57,10 @@ pub(super) struct Queries {
     pub api_text: Operation<'static>,
     pub event_text: Operation<'static>,
     pub document_text: Operation<'static>,
+    pub auth_creation: Operation<'static>,
+    pub auth_deletion: Operation<'static>,
+    pub auth: Operation<'static>,
+    pub auths: Operation<'static>,
 }
 
 /// A query and the fragments that it uses: GraphQL refuses a text with a fragment that is not used.
@@ -68,8 +72,8 @@ macro_rules! query {
 
 static BUNDLE: Queries = Queries {
     applications: query!("Applications": "bundle/applications" "bundle/application_fields" "bundle/bundle_fields"
-        "bundle/auth_fields" "bundle/api_definition_fields" "bundle/event_definition_fields" "document_fields"),
-    bundles: query!("Bundles": "bundle/bundles" "bundle/bundle_fields" "bundle/auth_fields"
+        "bundle/instance_auth_fields" "bundle/auth_fields" "bundle/api_definition_fields" "bundle/event_definition_fields" "document_fields"),
+    bundles: query!("Bundles": "bundle/bundles" "bundle/bundle_fields" "bundle/instance_auth_fields" "bundle/auth_fields"
         "bundle/api_definition_fields" "bundle/event_definition_fields" "document_fields"),
     apis: query!("ApiDefinitions": "bundle/api_definitions" "bundle/api_definition_fields"),
     events: query!("EventDefinitions": "bundle/event_definitions" "bundle/event_definition_fields"),
@@ -77,12 +81,18 @@ static BUNDLE: Queries = Queries {
     api_text: query!("ApiSpecification": "bundle/api_text"),
     event_text: query!("EventSpecification": "bundle/event_text"),
     document_text: query!("DocumentText": "bundle/document_text"),
+    auth_creation: query!("RequestInstanceAuthCreation": "bundle/instance_auth_creation" "bundle/instance_auth_fields"
+        "bundle/auth_fields"),
+    auth_deletion: query!("RequestInstanceAuthDeletion": "bundle/instance_auth_deletion" "bundle/instance_auth_fields"
+        "bundle/auth_fields"),
+    auth: query!("InstanceAuth": "bundle/instance_auth" "bundle/instance_auth_fields" "bundle/auth_fields"),
+    auths: query!("InstanceAuths": "bundle/instance_auths" "bundle/instance_auth_fields" "bundle/auth_fields"),
 };
 
 static PACKAGE: Queries = Queries {
     applications: query!("Applications": "package/applications" "package/application_fields" "package/package_fields"
-        "package/auth_fields" "package/api_definition_fields" "package/event_definition_fields" "document_fields"),
-    bundles: query!("Packages": "package/packages" "package/package_fields" "package/auth_fields"
+        "package/instance_auth_fields" "package/auth_fields" "package/api_definition_fields" "package/event_definition_fields" "document_fields"),
+    bundles: query!("Packages": "package/packages" "package/package_fields" "package/instance_auth_fields" "package/auth_fields"
         "package/api_definition_fields" "package/event_definition_fields" "document_fields"),
     apis: query!("ApiDefinitions": "package/api_definitions" "package/api_definition_fields"),
     events: query!("EventDefinitions": "package/event_definitions" "package/event_definition_fields"),
@@ -90,6 +100,12 @@ static PACKAGE: Queries = Queries {
     api_text: query!("ApiSpecification": "package/api_text"),
     event_text: query!("EventSpecification": "package/event_text"),
     document_text: query!("DocumentText": "package/document_text"),
+    auth_creation: query!("RequestInstanceAuthCreation": "package/instance_auth_creation" "package/instance_auth_fields"
+        "package/auth_fields"),
+    auth_deletion: query!("RequestInstanceAuthDeletion": "package/instance_auth_deletion" "package/instance_auth_fields"
+        "package/auth_fields"),
+    auth: query!("InstanceAuth": "package/instance_auth" "package/instance_auth_fields" "package/auth_fields"),
+    auths: query!("InstanceAuths": "package/instance_auths" "package/instance_auth_fields" "package/auth_fields"),
 };
 
 pub(super) static VIEWER: Operation<'static> = query!("Viewer": "viewer");
@@ -130,8 +146,11 @@ mod tests {
         for dialect in [Dialect::Bundle, Dialect::Package] {
             let queries = dialect.queries();
             let lists = [queries.applications, queries.bundles, queries.apis, queries.events, queries.documents];
-            for operation in lists.into_iter().chain([queries.api_text, queries.event_text, queries.document_text]) {
-                assert!(operation.text.starts_with(&format!("query {}(", operation.name)));
+            let texts = [queries.api_text, queries.event_text, queries.document_text];
+            let auths = [queries.auth_creation, queries.auth_deletion, queries.auth, queries.auths];
+            for operation in lists.into_iter().chain(texts).chain(auths) {
+                let begins = |word: &str| operation.text.starts_with(&format!("{word} {}(", operation.name));
+                assert!(begins("query") || begins("mutation"), "in {dialect} {}", operation.name);
                 let mut defined: Vec<_> = words_after(operation.text, "fragment ");
                 let mut used: Vec<_> =
                     words_after(operation.text, "...").into_iter().filter(|w| !w.is_empty()).collect();
@@ -149,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_older_dialect_is_not_asked_for_what_it_lacks() {
-        let text = PACKAGE.applications.text;
+        let text = [PACKAGE.applications.text, PACKAGE.auth_creation.text, PACKAGE.auths.text].concat();
         for word in [
             "undle(",
             "CertificateOAuth",

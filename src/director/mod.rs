@@ -5,6 +5,7 @@ mod credential;
 mod dialect;
 mod error;
 mod fetch;
+mod instance_auth;
 mod options;
 mod paging;
 #[doc(hidden)]
@@ -24,6 +25,7 @@ use crate::transport::{CallError, Fault, Graphql, excerpt};
 
 pub use dialect::Dialect;
 pub use error::FetchError;
+pub use instance_auth::{Outcome, Refusal, RefusalKind};
 pub use options::{Documents, FetchOptions, InvalidPageSize, PageSize};
 pub use paging::Drift;
 pub use text::{Found, TextAnswer, Unreadable};

@@ -30,11 +30,19 @@ pub enum Question {
     Viewer,
     /// This runtime.
     Runtime,
+    /// What became of a request for an instance auth.
+    InstanceAuthCreation,
+    /// What became of giving one back.
+    InstanceAuthDeletion,
+    /// One instance auth.
+    InstanceAuth,
+    /// All instance auths of one bundle.
+    InstanceAuths,
 }
 
 impl Question {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Applications,
         Self::Bundles,
         Self::ApiDefinitions,
@@ -45,6 +53,10 @@ impl Question {
         Self::Ids,
         Self::Viewer,
         Self::Runtime,
+        Self::InstanceAuthCreation,
+        Self::InstanceAuthDeletion,
+        Self::InstanceAuth,
+        Self::InstanceAuths,
     ];
 }
 
@@ -93,6 +105,19 @@ pub fn take(question: Question, status: u16, body: &[u8], runtime: &RuntimeId) -
         Question::Runtime => {
             let answer: wire::RuntimeAnswer = decode(status, body)?;
             Ok(usize::from(answer.runtime.is_some()))
+        }
+        Question::InstanceAuthCreation | Question::InstanceAuthDeletion => {
+            let answer: wire::Requested = decode(status, body)?;
+            Ok(convert::instance_auth(answer.requested).id.as_str().len().min(1))
+        }
+        Question::InstanceAuth => {
+            let answer: wire::FoundAuth = decode(status, body)?;
+            Ok(usize::from(answer.found.map(convert::instance_auth).is_some()))
+        }
+        Question::InstanceAuths => {
+            let answer: wire::AuthsOfApplication = decode(status, body)?;
+            let bundle = answer.application.and_then(|application| application.bundle);
+            Ok(bundle.map_or(0, |bundle| convert::instance_auths(bundle.instance_auths, runtime).len()))
         }
     }
 }

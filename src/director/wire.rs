@@ -271,6 +271,64 @@ pub(super) struct Definitions<T> {
     pub definitions: Page<T>,
 }
 
+/// The answer to a request for an instance auth, or for the end of one.
+#[derive(Deserialize)]
+pub(super) struct Requested {
+    pub requested: InstanceAuth,
+}
+
+/// The answer that holds one instance auth; null if there is none.
+#[derive(Deserialize)]
+pub(super) struct FoundAuth {
+    #[serde(deserialize_with = "nullable")]
+    pub found: Option<InstanceAuth>,
+}
+
+/// The answer that holds the instance auths of one bundle; no application or no bundle if it is gone.
+#[derive(Deserialize)]
+pub(super) struct AuthsOfApplication {
+    #[serde(deserialize_with = "nullable")]
+    pub application: Option<AuthsOfBundle>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an Application")]
+pub(super) struct AuthsOfBundle {
+    #[serde(deserialize_with = "nullable")]
+    pub bundle: Option<Auths>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "a Bundle")]
+pub(super) struct Auths {
+    #[serde(deserialize_with = "nullable")]
+    pub instance_auths: Option<Vec<InstanceAuth>>,
+}
+
+/// What is null is gone, or empty; what is not there at all is an answer to something else.
+fn nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+#[derive(Serialize)]
+pub(super) struct CreationVariables<'a> {
+    pub bundle: &'a BundleId,
+    pub context: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct AuthVariables<'a> {
+    pub auth: &'a InstanceAuthId,
+}
+
+#[derive(Serialize)]
+pub(super) struct AuthsVariables<'a> {
+    pub application: &'a ApplicationId,
+    pub bundle: &'a BundleId,
+}
+
 /// What a query for one page is filled with; only what the query declares is sent.
 #[derive(Serialize, Default)]
 #[serde(rename_all = "camelCase")]

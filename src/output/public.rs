@@ -198,7 +198,7 @@ pub(crate) fn not_understood(bundle: &Bundle) -> Option<&str> {
     if bundle.usable_auth().is_some() {
         return None;
     }
-    let own = bundle.instance_auths.iter().rev().filter_map(|instance| instance.auth.as_ref());
+    let own = bundle.own_auths().filter_map(|instance| instance.auth.as_ref());
     own.chain(&bundle.default_auth).find_map(|auth| match &auth.credential {
         Credential::Unknown(name) => Some(&**name),
         Credential::None

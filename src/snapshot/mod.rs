@@ -5,6 +5,7 @@
 
 pub mod brake;
 
+mod binding;
 #[cfg(test)]
 pub(crate) mod example;
 mod naming;
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
 
+pub use binding::BindingContext;
 pub use naming::{NAMING_LABEL, Naming};
 pub use text::{InvalidSha256, Reading, Sha256, TextKind, TextPlace, TextSlot};
 
@@ -346,13 +348,17 @@ pub enum Credential {
 }
 
 impl Bundle {
+    /// This runtime's own credentials for the bundle as a whole, those with the last id first: what was asked for one
+    /// binding is for the holder of the binding, and nobody else.
+    pub fn own_auths(&self) -> impl Iterator<Item = &InstanceAuth> {
+        self.instance_auths.iter().rev().filter(|instance| instance.binding().is_none())
+    }
+
     /// The credentials that this runtime uses for the bundle: its own that succeeded, the last of them by id,
     /// before those that serve every runtime. None where there are none that this program understands.
     pub fn usable_auth(&self) -> Option<&Auth> {
         let own = self
-            .instance_auths
-            .iter()
-            .rev()
+            .own_auths()
             .filter(|instance| instance.condition == Condition::Succeeded)
             .find_map(|instance| instance.auth.as_ref());
         own.or(self.default_auth.as_ref()).filter(|auth| !matches!(auth.credential, Credential::Unknown(_)))

@@ -11,7 +11,7 @@ use zeroize::Zeroize;
 
 use super::excerpt;
 use super::fault::Fault;
-use super::graphql_error::GraphqlError;
+use super::graphql_error::{Beside, GraphqlError};
 
 /// How many steps of an error's path are shown. Ours have ten at the most.
 const MOST_STEPS: usize = 16;
@@ -28,7 +28,7 @@ pub(super) struct Answer {
 /// # Errors
 /// When it is none that can be used.
 pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T, Fault> {
-    Answer { status, retry_after: None, bytes: Wiped(body.to_vec()) }.decode(None)
+    Answer { status, retry_after: None, bytes: Wiped(body.to_vec()) }.decode(&[])
 }
 
 /// Bytes of an answer. Those of the Director hold credentials, those of the Connector a token.
@@ -64,10 +64,16 @@ struct Envelope<T> {
     errors: Option<Vec<GraphqlError>>,
 }
 
+impl Beside {
+    fn of<T>(envelope: &Envelope<T>) -> Self {
+        if envelope.data.is_some() { Self::Data } else { Self::Nothing }
+    }
+}
+
 impl Answer {
-    /// The data, if the answer is whole and without errors. What is quoted of it goes without `secret`.
-    pub(super) fn decode<T: DeserializeOwned>(&self, secret: Option<&SecretString>) -> Result<T, Fault> {
-        let quote = |text: &str| excerpt(text, &secret.into_iter().collect::<Vec<_>>());
+    /// The data, if the answer is whole and without errors. What is quoted of it goes without the `secrets`.
+    pub(super) fn decode<T: DeserializeOwned>(&self, secrets: &[SecretString]) -> Result<T, Fault> {
+        let quote = |text: &str| excerpt(text, &secrets.iter().collect::<Vec<_>>());
         // A query that does not fit the schema is answered with 422 and an ordinary GraphQL body.
         if !matches!(self.status, 200 | 422) {
             return Err(Fault::Status {
@@ -77,13 +83,15 @@ impl Answer {
             });
         }
         let whole = serde_json::from_slice::<Envelope<T>>(&self.bytes.0);
-        let errors = match &whole {
-            Ok(envelope) => envelope.errors.clone(),
+        let (errors, beside) = match &whole {
+            Ok(envelope) => (envelope.errors.clone(), Beside::of(envelope)),
             // A null out of a failed resolver breaks the types; the entry in `errors` is the better explanation.
-            Err(_) => serde_json::from_slice::<Envelope<IgnoredAny>>(&self.bytes.0).map_or(None, |e| e.errors),
+            Err(_) => serde_json::from_slice::<Envelope<IgnoredAny>>(&self.bytes.0)
+                .map_or((None, Beside::Nothing), |envelope| (envelope.errors.clone(), Beside::of(&envelope))),
         };
         if let Some(mut errors) = errors.filter(|errors| !errors.is_empty()) {
             for error in &mut errors {
+                error.beside = beside;
                 error.message = quote(&error.message);
                 error.path = error
                     .path

@@ -1,6 +1,7 @@
 //! One GraphQL request and its answer.
 
 use crate::metrics::metrics;
+use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -55,7 +56,8 @@ pub struct Graphql {
     url: Url,
     limits: Limits,
     headers: HeaderMap,
-    secret: Option<SecretString>,
+    /// What answers may repeat and nobody quotes, the longest first.
+    secrets: Vec<SecretString>,
     /// The address of the proxy on the way.
     proxy: Option<String>,
 }
@@ -71,7 +73,7 @@ struct Request<'a, V> {
 impl Graphql {
     /// An endpoint at `url`, reached by `client`.
     pub fn new(client: reqwest::Client, url: Url, limits: Limits) -> Self {
-        Self { client, url, limits, headers: HeaderMap::new(), secret: None, proxy: None }
+        Self { client, url, limits, headers: HeaderMap::new(), secrets: Vec::new(), proxy: None }
     }
 
     /// Names, in what is said of failures, the proxy that the client goes through.
@@ -100,8 +102,16 @@ impl Graphql {
         let mut value = HeaderValue::from_str(secret.expose_secret())?;
         value.set_sensitive(true);
         self.headers.insert(HeaderName::from_static(name), value);
-        self.secret = Some(secret.clone());
-        Ok(self)
+        Ok(self.confiding([secret.clone()]))
+    }
+
+    /// Sends secrets in what it asks; answers that repeat them are quoted without them.
+    #[must_use]
+    pub fn confiding(mut self, secrets: impl IntoIterator<Item = SecretString>) -> Self {
+        self.secrets.extend(secrets);
+        // One that is a part of another would leave the rest of it behind.
+        self.secrets.sort_by_key(|secret| Reverse(secret.expose_secret().len()));
+        self
     }
 
     /// Host, and port where one is written, that this endpoint is at.
@@ -109,9 +119,9 @@ impl Graphql {
         host_of(&self.url)
     }
 
-    /// The secret that answers may repeat, and that is not quoted.
-    pub(super) fn secret(&self) -> Option<&SecretString> {
-        self.secret.as_ref()
+    /// The secrets that answers may repeat, and that are not quoted.
+    pub(super) fn secrets(&self) -> &[SecretString] {
+        &self.secrets
     }
 
     /// The endpoint's address.
@@ -157,7 +167,7 @@ impl Graphql {
         let request_id = Uuid::new_v4();
         let fail = |fault| CallError { operation: operation.name, host: self.host(), request_id, fault };
         let answer = self.exchange(operation, request_id, variables, None).await.map_err(fail)?;
-        answer.decode(self.secret.as_ref()).and_then(judge).map_err(fail)
+        answer.decode(&self.secrets).and_then(judge).map_err(fail)
     }
 
     /// Sends a request and takes its answer: into memory, or, if there is a file for it and it is a good one, there.
@@ -219,7 +229,7 @@ impl Graphql {
     }
 
     fn quote(&self, text: &str) -> String {
-        excerpt(text, &self.secret.iter().collect::<Vec<_>>())
+        excerpt(text, &self.secrets.iter().collect::<Vec<_>>())
     }
 
     fn classify(&self, error: &reqwest::Error) -> Fault {

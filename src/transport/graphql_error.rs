@@ -18,6 +18,19 @@ pub struct GraphqlError {
     /// The plane's codes.
     #[serde(default)]
     pub extensions: Option<Extensions>,
+    /// What came in the answer besides errors.
+    #[serde(skip)]
+    pub beside: Beside,
+}
+
+/// What came in an answer besides errors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Data: something of what was asked was done.
+    Data,
 }
 
 /// The machine-readable part of a [`GraphqlError`].
@@ -40,6 +53,11 @@ impl GraphqlError {
     /// The plane's number for the kind of error.
     pub fn error_code(&self) -> Option<i64> {
         self.extensions.as_ref().and_then(|extensions| extensions.error_code)
+    }
+
+    /// How deep in the answer it happened: 1 is a field that was asked for at the root, 0 the answer as a whole.
+    pub fn depth(&self) -> usize {
+        self.path.as_ref().map_or(0, Vec::len)
     }
 
     /// Whether the plane refused the query itself, as not fitting its schema.

@@ -17,7 +17,7 @@ pub use client::{ClientOptions, ClientPem, Protocol, Trust, TrustError, client};
 pub use denial::Denial;
 pub use excerpt::{excerpt, fit};
 pub use fault::{CallError, Fault, Reach, Retry, Source};
-pub use graphql_error::GraphqlError;
+pub use graphql_error::{Beside, GraphqlError};
 pub use inflate::{Caps, InflateError, Inflater};
 pub use proxy::{InvalidProxy, Proxy, ProxyUrl};
 pub use spool::Spooled;

@@ -69,7 +69,7 @@ impl Spooled {
     }
 
     fn refused(&self, answer: &Answer) -> CallError {
-        match answer.decode::<IgnoredAny>(self.graphql.secret()) {
+        match answer.decode::<IgnoredAny>(self.graphql.secrets()) {
             Err(fault) => self.failed(fault),
             Ok(_) => self.failed(Fault::NotGraphql("it is not what was asked for".into())),
         }

@@ -3,6 +3,7 @@
 // Tests say what they expect by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod instance_auths;
 mod paired;
 
 use std::collections::BTreeMap;

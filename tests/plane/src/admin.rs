@@ -38,6 +38,7 @@ fn router(control: Control) -> Router {
         .route("/runtimes/{id}/formation", put(formation))
         .route("/runtimes/{id}/scopes", put(scopes))
         .route("/runtimes/{id}/labels", get(labels))
+        .route("/runtimes/{id}/instance-auths", get(instance_auths))
         .route("/applications", get(applications).post(load).delete(clear_applications))
         .route("/applications/{id}", get(application).patch(change).delete(remove))
         .route("/generate", post(generate))
@@ -143,6 +144,11 @@ async fn scopes(
 async fn labels(State(control): State<Control>, Path(runtime): Path<String>) -> Answer {
     let runtime = control.find_runtime(&runtime)?;
     Ok(Json(control.runtime_labels(&runtime).into()))
+}
+
+async fn instance_auths(State(control): State<Control>, Path(runtime): Path<String>) -> Answer {
+    let runtime = control.find_runtime(&runtime)?;
+    Ok(Json(json!(control.instance_auths(&runtime))))
 }
 
 async fn applications(State(control): State<Control>) -> Json<Value> {

@@ -1,5 +1,6 @@
 //! What drives a plane: everything that can be done to it while it runs.
 
+mod auths;
 mod content;
 mod listing;
 
@@ -7,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
-pub use content::Verdict;
+pub use auths::{HeldAuth, Verdict};
 
 use crate::{
     Clock, Counters, Dialect, Error, Fault, KeyAlgorithm, Options, Refusal, Request, State, TokenForm,

@@ -50,6 +50,8 @@ pub struct Generate {
     pub spec_bytes: Option<usize>,
     /// The kinds of credentials, in turn.
     pub credentials: Vec<CredentialKind>,
+    /// The JSON schema (a text) of the parameters with which credentials are asked for; none if absent.
+    pub request_schema: Option<String>,
     /// The seed: the same seed gives the same content.
     pub seed: u64,
 }
@@ -64,6 +66,7 @@ impl Default for Generate {
             documents: 0,
             spec_bytes: None,
             credentials: CredentialKind::ALL.to_vec(),
+            request_schema: None,
             seed: 1,
         }
     }
@@ -154,6 +157,7 @@ impl Source<'_> {
             id: self.id(),
             name: format!("{subject} {place}"),
             description: Some(format!("All about {}", subject.to_lowercase())),
+            instance_auth_request_input_schema: plan.request_schema.clone(),
             default_instance_auth: self.auth(base),
             api_definitions: (0..plan.apis).map(|place| self.api(place, base)).collect(),
             event_definitions: (0..plan.events).map(|place| self.event(place)).collect(),

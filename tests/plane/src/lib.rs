@@ -21,11 +21,13 @@ mod state;
 mod subject;
 
 pub use clock::Clock;
-pub use control::{Control, Verdict};
+pub use control::{Control, HeldAuth, Verdict};
 pub use error::Error;
 pub use fault::{Effect, Fault, ListChange, RetryAfter};
 pub use generate::{CredentialKind, Generate};
-pub use options::{Dialect, Endpoint, KeyAlgorithm, Options, Refusal, ServerCertificate, SubjectOrder, TokenForm};
+pub use options::{
+    Answering, Dialect, Endpoint, KeyAlgorithm, Options, Refusal, ServerCertificate, SubjectOrder, TokenForm,
+};
 pub use plane::Plane;
 pub use record::{Counters, Request};
 pub use state::State;

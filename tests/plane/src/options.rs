@@ -129,6 +129,17 @@ pub enum Refusal {
     Graphql,
 }
 
+/// How applications answer when they are asked for credentials, or given them back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answering {
+    /// When they are told to, one by one.
+    #[default]
+    ByHand,
+    /// Before the Director's next call: what is pending is granted, what is unused is revoked.
+    Promptly,
+}
+
 /// The server certificate that a listener shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -188,6 +199,8 @@ pub struct Options {
     pub revoked: Refusal,
     /// Whether the Director insists on the header `Tenant`.
     pub tenant_required: bool,
+    /// How applications answer when they are asked for credentials, or given them back.
+    pub answering: Answering,
     /// The largest `first` that is accepted; planes before 2021 accepted 100.
     pub max_page: usize,
     /// Whether TLS sessions can be resumed (then a changed server certificate stays unseen by clients that resume).
@@ -214,6 +227,7 @@ impl Default for Options {
             untrusted: Refusal::TlsAlert,
             revoked: Refusal::Gateway,
             tenant_required: false,
+            answering: Answering::ByHand,
             max_page: 200,
             session_resumption: false,
             remembered_requests: 10_000,

@@ -6,7 +6,7 @@ mod client;
 use std::collections::BTreeSet;
 
 use client::{APPLICATIONS, ask, pair, start};
-use plane::{CredentialKind, Dialect, Generate, Options, Plane, Verdict, model};
+use plane::{Answering, CredentialKind, Dialect, Generate, Options, Plane, Verdict, model};
 use serde_json::{Value, json};
 
 const VIEWER: &str = "{ viewer { id type } }";
@@ -280,6 +280,50 @@ async fn an_instance_auth_lives_as_documented_in_bundles() {
 #[tokio::test]
 async fn an_instance_auth_lives_as_documented_in_packages() {
     life_of_an_instance_auth(Dialect::Package, "Package").await;
+}
+
+#[tokio::test]
+async fn what_a_runtime_holds_is_listed_and_applications_can_answer_promptly() {
+    let plane = Plane::start(Options { answering: Answering::Promptly, ..Options::default() }).await.unwrap();
+    let plan = Generate { applications: 1, credentials: vec![CredentialKind::Absent], ..Generate::default() };
+    let ids = plane.generate(plan);
+    let bundle = plane.inspect(|state| state.model.applications[&ids[0]].bundles[0].id.clone());
+    let (host, other) = (pair(&plane).await, pair(&plane).await);
+    let [create, delete, find] = instance_queries("Bundle");
+    let made = host.director(&plane, &create, json!({ "id": bundle, "in": { "context": "{}" } })).await;
+    assert_eq!(made.data("/made/status/condition"), "PENDING");
+    let id = made.data("/made/id").clone();
+    let [held] = plane.instance_auths(&host.runtime).try_into().unwrap();
+    assert_eq!((&json!(held.id), &held.application, &held.bundle), (&id, &ids[0], &bundle));
+    assert_eq!((held.context.as_deref(), held.condition), (Some("{}"), model::Condition::Pending));
+    assert_eq!(plane.instance_auths(&other.runtime), []);
+
+    let found = host.director(&plane, &find, json!({ "id": id })).await;
+    assert_eq!(found.data("/found/status/condition"), "SUCCEEDED");
+    let password = found.data("/found/auth/credential/password").as_str().unwrap().to_owned();
+    assert!(plane.canaries().contains(&password));
+    let gone = host.director(&plane, &delete, json!({ "id": id })).await;
+    assert_eq!(gone.data("/gone/status/condition"), "UNUSED");
+    assert_eq!(plane.instance_auths(&host.runtime).len(), 1);
+    assert!(host.director(&plane, &find, json!({ "id": id })).await.data("/found").is_null());
+    assert_eq!(plane.instance_auths(&host.runtime), []);
+}
+
+#[tokio::test]
+async fn parameters_are_asked_for_where_a_schema_says_so() {
+    let plane = start().await;
+    let schema = json!({ "type": "object", "required": ["region"] }).to_string();
+    let ids = plane.generate(Generate { applications: 1, request_schema: Some(schema), ..Generate::default() });
+    let bundle = plane.inspect(|state| state.model.applications[&ids[0]].bundles[0].id.clone());
+    let host = pair(&plane).await;
+    let [create, ..] = instance_queries("Bundle");
+    for (input, code) in [(json!({}), 22), (json!({ "inputParams": "{}" }), 22)] {
+        let refused = host.director(&plane, &create, json!({ "id": bundle, "in": input })).await;
+        assert_eq!(refused.code(), code, "{input}");
+    }
+    let input = json!({ "inputParams": "{\"region\":\"eu\"}" });
+    let made = host.director(&plane, &create, json!({ "id": bundle, "in": input })).await;
+    assert_eq!(made.data("/made/status/condition"), "SUCCEEDED");
 }
 
 #[tokio::test]

@@ -128,6 +128,26 @@ async fn a_lost_answer_was_carried_out() {
 }
 
 #[tokio::test]
+async fn a_mutation_is_lost_before_or_after_it_is_carried_out() {
+    let (plane, host) = ready(1).await;
+    let bundle = plane.applications()[0].bundles[0].id.clone();
+    let create = "mutation Ask($id: ID!) { made: requestBundleInstanceAuthCreation(bundleID: $id, in: {}) { id } }";
+    for (name, fault, held) in [
+        ("Ask", Fault::anywhere().reset(), 0),
+        ("Ask", Fault::anywhere().lost_answer(), 1),
+        ("requestBundleInstanceAuthCreation", Fault::anywhere().reset(), 1),
+        ("requestBundleInstanceAuthCreation", Fault::anywhere().lost_answer(), 2),
+    ] {
+        plane.fault(fault.operation(name).times(1));
+        let client = client::identified(client::builder(&plane).http1_only(), &host.identity);
+        let request = client::request(&client, &plane.director_url(), create, &json!({ "id": bundle }));
+        let error = request.send().await.unwrap_err();
+        assert!(was_reset(&error), "{error:?}");
+        assert_eq!(plane.instance_auths(&host.runtime).len(), held);
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_can_be_issued_and_lost() {
     let plane = start().await;
     let runtime = plane.register_runtime("host");

@@ -78,6 +78,24 @@ fn a_plane_is_driven_by_commands() {
     assert_eq!(yours["bundles"][0]["apiDefinitions"][0]["targetURL"], "https://new.example/api/v1");
     assert!(run(dir, &["state"]).contains("runtime"));
 
+    let schema = r#"{"type":"object"}"#;
+    let asked = run(
+        dir,
+        &["generate", "--applications", "1", "--credentials", "absent", "--request-schema", schema, "--seed", "5"],
+    );
+    let state: Value = serde_json::from_str(&run(dir, &["state", "--json"])).unwrap();
+    let asked = state["applications"].as_array().unwrap().iter().find(|found| found["id"] == asked.as_str()).unwrap();
+    assert_eq!(asked["bundles"][0]["instanceAuthRequestInputSchema"], schema);
+    assert_eq!(asked["bundles"][0]["defaultInstanceAuth"], Value::Null);
+    let held = json!({ "name": "Held", "bundles": [{ "id": "b", "instanceAuths": [{ "id": "i", "context": "{}", "runtimeID": id }] }] });
+    fs::write(&file, held.to_string()).unwrap();
+    run(dir, &["load", file.to_str().unwrap()]);
+    assert_eq!(run(dir, &["auths", "host 1"]), "i PENDING   b {}");
+    run(dir, &["auth", "i", "grant"]);
+    assert!(run(dir, &["auths", &id, "--json"]).contains("SUCCEEDED"));
+    run(dir, &["auth", "i", "revoke"]);
+    assert_eq!(run(dir, &["auths", &id, "--json"]), "[]");
+
     run(dir, &["fault", "--on", "director", "--times", "2", "status", "429", "--retry-after-date", "5"]);
     run(dir, &["fault", "null", "bundles", "--first", "1"]);
     run(dir, &["fault", "total-count", "-1"]);
@@ -89,10 +107,13 @@ fn a_plane_is_driven_by_commands() {
     assert_eq!(run(dir, &["revoke", &id]), "0 revoked");
     assert_eq!(run(dir, &["expire", &id, "--certificates", "5s"]), "5 expired");
     run(dir, &["rotate-ca", "--distrust-former"]);
-    let settings: Value =
-        serde_json::from_str(&run(dir, &["set", "--dialect", "bundle", "--revoked", "graphql"])).unwrap();
+    let settings: Value = serde_json::from_str(&run(
+        dir,
+        &["set", "--dialect", "bundle", "--revoked", "graphql", "--answering", "promptly"],
+    ))
+    .unwrap();
     assert_eq!((&settings["dialect"], &settings["certificate_seconds"]), (&json!("bundle"), &json!(5)));
-    assert_eq!(settings["subject_order"], "shuffled");
+    assert_eq!((&settings["subject_order"], &settings["answering"]), (&json!("shuffled"), &json!("promptly")));
     let requests: Value = serde_json::from_str(&run(dir, &["requests", "--json"])).unwrap();
     assert_eq!(requests["requests"], json!([]));
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Dialect, KeyAlgorithm, Options, Refusal, SubjectOrder, TokenForm, model::Application};
+use crate::{Answering, Dialect, KeyAlgorithm, Options, Refusal, SubjectOrder, TokenForm, model::Application};
 
 /// A runtime to register.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -75,6 +75,7 @@ pub(crate) struct Settings {
     pub(crate) untrusted: Option<Refusal>,
     pub(crate) revoked: Option<Refusal>,
     pub(crate) tenant_required: Option<bool>,
+    pub(crate) answering: Option<Answering>,
     pub(crate) max_page: Option<usize>,
 }
 
@@ -92,6 +93,7 @@ impl Settings {
             untrusted: Some(options.untrusted),
             revoked: Some(options.revoked),
             tenant_required: Some(options.tenant_required),
+            answering: Some(options.answering),
             max_page: Some(options.max_page),
         }
     }
@@ -113,6 +115,7 @@ impl Settings {
         set(&mut options.untrusted, self.untrusted);
         set(&mut options.revoked, self.revoked);
         set(&mut options.tenant_required, self.tenant_required);
+        set(&mut options.answering, self.answering);
         set(&mut options.max_page, self.max_page);
     }
 }

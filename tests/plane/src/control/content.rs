@@ -2,31 +2,11 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
-    Control, Error, Generate,
+    Control, Generate,
     identity::canary,
-    model::{Application, Auth, Condition, Credential, Model},
+    model::{Application, Credential, Model},
 };
-
-/// How an application answers a request for credentials.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "verdict", rename_all = "kebab-case")]
-pub enum Verdict {
-    /// With credentials.
-    Grant {
-        /// The credentials.
-        auth: Box<Auth>,
-    },
-    /// With a refusal.
-    Refuse {
-        /// Why.
-        message: String,
-    },
-    /// By taking them back: the instance auth is gone.
-    Remove,
-}
 
 impl Control {
     /// Adds or replaces an application, and tells its id.
@@ -87,39 +67,6 @@ impl Control {
             let application = application.clone();
             state.note_secrets(&application);
             true
-        })
-    }
-
-    /// Answers for an application that was asked for credentials.
-    pub fn answer_instance_auth(&self, id: &str, verdict: Verdict) -> Result<(), Error> {
-        self.shared.change(|state| {
-            let now = state.options.clock.now();
-            let unknown = || Error::unknown("instance auth", id);
-            let bundle = state.model.bundle_of_auth_mut(id).ok_or_else(unknown)?;
-            let place = bundle.instance_auths.iter().position(|auth| auth.id == id).ok_or_else(unknown)?;
-            let auth = &mut bundle.instance_auths[place];
-            auth.timestamp = now.to_string();
-            match verdict {
-                Verdict::Grant { auth: granted } => {
-                    auth.auth = Some(*granted);
-                    auth.condition = Condition::Succeeded;
-                    auth.reason = "CredentialsProvided".to_owned();
-                    auth.message = "Credentials were provided.".to_owned();
-                }
-                Verdict::Refuse { message } => {
-                    auth.auth = None;
-                    auth.condition = Condition::Failed;
-                    auth.reason = "CredentialsNotProvided".to_owned();
-                    auth.message = message;
-                }
-                Verdict::Remove => {
-                    bundle.instance_auths.remove(place);
-                    return Ok(());
-                }
-            }
-            let application = state.model.instance_auth(id).map(|(application, ..)| Arc::clone(application));
-            application.iter().for_each(|application| state.note_secrets(application));
-            Ok(())
         })
     }
 }

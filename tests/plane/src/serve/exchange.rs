@@ -18,7 +18,7 @@ use super::{
     wire::Cut,
 };
 use crate::{
-    Effect, Endpoint, Fault, Refusal, RetryAfter,
+    Effect, Endpoint, Fault, Refusal, RetryAfter, State,
     identity::{self, Caller},
     record::Request,
     schema::{self, Answer, Call, Schemas},
@@ -245,6 +245,12 @@ async fn carry_out(
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };
+    if connection.endpoint == Endpoint::Director {
+        let answers = connection.shared.read(State::unanswered);
+        if !answers.is_empty() {
+            connection.shared.change(|state| state.answer_all(answers));
+        }
+    }
     let answer = match (asked.is_json, asked.request, asked.document) {
         (false, ..) => Answer::refusal(400, "transport not supported", &json!({})),
         (true, None, _) => Answer::refusal(400, "json body could not be decoded", &json!({})),

@@ -4,7 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
-use plane::{CredentialKind, Dialect, Endpoint, KeyAlgorithm, ListChange, Refusal, ServerCertificate, TokenForm};
+use plane::{
+    Answering, CredentialKind, Dialect, Endpoint, KeyAlgorithm, ListChange, Refusal, ServerCertificate, TokenForm,
+};
 
 /// A simulated management plane.
 #[derive(Parser)]
@@ -107,6 +109,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         answer: AuthAnswer,
     },
+    /// Print the instance auths of a runtime
+    Auths {
+        /// Its id or name
+        runtime: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print what was asked
     Requests {
         /// As JSON
@@ -187,6 +197,9 @@ pub(crate) struct Set {
     /// Insist on the header Tenant
     #[arg(long)]
     pub(crate) tenant_required: Option<bool>,
+    /// How applications answer when they are asked for credentials, or given them back
+    #[arg(long, value_enum)]
+    pub(crate) answering: Option<Answering>,
     /// The largest page
     #[arg(long)]
     pub(crate) max_page: Option<usize>,
@@ -214,6 +227,9 @@ pub(crate) struct Generate {
     /// The kinds of credentials, in turn; all if absent
     #[arg(long = "credentials", value_enum, value_delimiter = ',')]
     pub(crate) credentials: Option<Vec<CredentialKind>>,
+    /// The JSON schema of the parameters with which credentials are asked for
+    #[arg(long)]
+    pub(crate) request_schema: Option<String>,
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Print nothing
@@ -236,7 +252,8 @@ pub(crate) enum AuthAnswer {
         #[arg(long, default_value = "The application refused.")]
         message: String,
     },
-    /// By taking the credentials back
+    /// By revoking the credentials: the instance auth is gone
+    #[command(alias = "revoke")]
     Remove,
 }
 

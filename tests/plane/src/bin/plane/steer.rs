@@ -38,6 +38,7 @@ pub(crate) async fn execute(place: Place, command: Command) -> Result<(), Failur
                 documents: arguments.documents,
                 spec_bytes: arguments.spec_bytes,
                 credentials: arguments.credentials.unwrap_or_else(|| CredentialKind::ALL.to_vec()),
+                request_schema: arguments.request_schema,
                 seed: arguments.seed,
             };
             let made = admin.post("/generate", &json!(plan)).await?;
@@ -77,6 +78,14 @@ pub(crate) async fn execute(place: Place, command: Command) -> Result<(), Failur
         Command::Auth { id, answer } => {
             admin.post(&format!("/instance-auths/{}", segment(&id)), &json!(verdict(answer))).await?;
         }
+        Command::Auths { runtime, json } => {
+            let held = admin.get(&format!("/runtimes/{}/instance-auths", segment(&runtime))).await?;
+            if json {
+                println!("{held:#}");
+            } else {
+                held.as_array().into_iter().flatten().for_each(print_auth);
+            }
+        }
         Command::Requests { json, clear } => {
             let recorded = admin.get("/requests").await?;
             if json {
@@ -114,6 +123,7 @@ fn settings(set: &Set) -> Value {
         "untrusted": set.untrusted,
         "revoked": set.revoked,
         "tenant_required": set.tenant_required,
+        "answering": set.answering,
         "max_page": set.max_page,
     })
 }
@@ -136,6 +146,11 @@ fn print_text(value: &Value) {
 
 fn print_ids(made: &Value) {
     made["ids"].as_array().into_iter().flatten().for_each(print_text);
+}
+
+fn print_auth(auth: &Value) {
+    let text = |key: &str| auth[key].as_str().unwrap_or("-").to_owned();
+    println!("{} {:9} {} {}", text("id"), text("condition"), text("bundle"), text("context"));
 }
 
 fn print_request(request: &Value) {
