@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::applying;
 use super::board::Board;
+use super::brokering::{self, BrokerLoop};
 use super::configuration::{self, ConfigurationLoop, Shelf, SyncOrder};
+use super::newest::Newest;
 use super::observing;
 use super::pulse::{self, Pulse, Pulses};
 use super::standing::Standing;
@@ -113,8 +115,11 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
     let (asked_sender, asked) = watch::channel(applying::PersonAsked::default());
     let (trust_sender, trust_orders) = mpsc::channel(8);
     let (version_sender, versions) = mpsc::channel(1);
-    let pulses = [("identity", Pulse::default()), ("configuration", Pulse::default()), ("apply", Pulse::default())];
-    let [(_, trust_pulse), (_, configuration_pulse), (_, apply_pulse)] = pulses.clone();
+    let (order_sender, orders) = mpsc::channel(64);
+    let (catalog_sender, catalog) = watch::channel(None);
+    let learned = Newest::default();
+    let pulses = ["identity", "configuration", "apply", "broker"].map(|name| (name, Pulse::default()));
+    let [(_, trust_pulse), (_, configuration_pulse), (_, apply_pulse), (_, broker_pulse)] = pulses.clone();
 
     let pulses = Pulses::of(&pulses);
     let observed = Observed { status: board.subscribe(), pulses: pulses.clone() };
@@ -141,10 +146,22 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
             clearing,
             published: published_sender,
             applied,
+            learned: learned.clone(),
         },
         shelf,
         Rc::clone(&plane_file),
     );
+    let brokering = BrokerLoop::new(brokering::Surroundings {
+        clock: clock.clone(),
+        settings: settings.clone(),
+        board: board.clone(),
+        pulse: broker_pulse,
+        identity: identity_sender.subscribe(),
+        learned,
+        orders,
+        catalog: catalog_sender,
+        sync: sync_sender.clone(),
+    });
     let trust = TrustLoop::new(
         trust::Surroundings {
             clock: clock.clone(),
@@ -205,6 +222,7 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
             trust.run(),
             configuration.run(),
             applying,
+            brokering.run(),
             inbox,
             control::serve(listener, handles),
             headline(board.subscribe()),

@@ -382,6 +382,11 @@ impl Paths {
         self.runtime.join("broker.sock")
     }
 
+    /// The service broker's memory.
+    pub fn broker_store(&self) -> PathBuf {
+        self.state.join("broker.redb")
+    }
+
     /// The folder of generations.
     pub fn config(&self) -> PathBuf {
         self.state.join("config")
