@@ -175,16 +175,18 @@ pub fn hear(phase: &Phase, heard: Heard, around: Circumstances) -> Turn {
         (Phase::Returning { auth: Some(auth), told }, Heard::Saw(Ok(Some(seen)))) => {
             match (seen.state, told) {
                 (SeenState::Unused, Told::Yes) => later(None),
-                (SeenState::Unused, Told::No) => {
-                    Turn { pace: Pace::Later(None), ..becomes(Phase::Returning { auth: Some(auth.clone()), told: Told::Yes }) }
-                }
+                (SeenState::Unused, Told::No) => Turn {
+                    pace: Pace::Later(None),
+                    ..becomes(Phase::Returning { auth: Some(auth.clone()), told: Told::Yes })
+                },
                 // It was not heard, after all.
                 (SeenState::Pending | SeenState::Given(_) | SeenState::Failed(_), Told::No) => {
                     Turn { pace: Pace::AtOnce, ..later(None) }
                 }
-                (SeenState::Pending | SeenState::Given(_) | SeenState::Failed(_), Told::Yes) => {
-                    Turn { pace: Pace::Later(None), ..becomes(Phase::Returning { auth: Some(auth.clone()), told: Told::No }) }
-                }
+                (SeenState::Pending | SeenState::Given(_) | SeenState::Failed(_), Told::Yes) => Turn {
+                    pace: Pace::Later(None),
+                    ..becomes(Phase::Returning { auth: Some(auth.clone()), told: Told::No })
+                },
             }
         }
         (_, Heard::Looked(Err(refusal)) | Heard::Saw(Err(refusal))) => {
@@ -213,9 +215,7 @@ fn granted(seen: Seen, promise: Promise) -> Turn {
     let Seen { auth, state } = seen;
     match (state, promise) {
         (SeenState::Given(credentials), _) => becomes(Phase::Ready { auth, credentials }),
-        (SeenState::Pending, Promise::Made) => {
-            Turn { pace: Pace::Later(None), ..becomes(Phase::Waiting { auth }) }
-        }
+        (SeenState::Pending, Promise::Made) => Turn { pace: Pace::Later(None), ..becomes(Phase::Waiting { auth }) },
         // The bundle's own credentials were taken away meanwhile. Nobody is going to look for what comes of this.
         (SeenState::Pending, Promise::NotMade) => Turn {
             word: Some(order::Refusal::AsyncRequired(
@@ -271,9 +271,7 @@ fn not_found(promise: Promise, around: Circumstances) -> Turn {
         _ if !settled(around) => later(around.doubt),
         (Promise::Made, _) | (Promise::NotMade, Audience::Present) => Turn { pace: Pace::AtOnce, ..later(None) },
         // Whoever asked has been told that it may have come to nothing, and it has.
-        (Promise::NotMade, Audience::Absent) => {
-            Turn { fate: Fate::Ends, doubt: None, pace: Pace::AtOnce, word: None }
-        }
+        (Promise::NotMade, Audience::Absent) => Turn { fate: Fate::Ends, doubt: None, pace: Pace::AtOnce, word: None },
     }
 }
 

@@ -1,20 +1,34 @@
 //! The service broker of this host: applications as services, bundles as plans, credentials as bindings, in the words of
 //! the Open Service Broker API 2.17.
+//!
+//! Here is what decides; the loop that acts on it is `agent::brokering`.
 
+pub mod catalog;
+pub mod credentials;
+pub mod endpoints;
+mod entry;
+pub mod etag;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod life;
+pub mod names;
 mod order;
 mod overview;
 mod record;
+pub mod schema;
 mod store;
+pub mod targets;
 
+pub use catalog::{Catalog, Issue, Plan, Service, SpecificationFiles};
+pub use credentials::Credentials;
+pub use endpoints::{Endpoint, endpoints};
 pub use life::{Audience, Circumstances, Fate, Heard, Pace, Seen, SeenState, Step, Turn, give_back, hear, step};
+pub use names::GivenNames;
 pub use order::{
-    Bind, Bound, Broker, LastOperation, Made, OperationState, Order, Patience, Provision, Refusal, Reply, Unbound, Wanted,
+    Bind, Bound, Broker, LastOperation, Made, OperationState, Order, Patience, Provision, Refusal, Reply, Unbound,
+    Wanted,
 };
-pub use overview::{
-    Availability, BindingRow, InstanceRow, OfferNames, OrphanRow, Overview, PlanRow, ServiceRow,
-};
+pub use overview::{Availability, BindingRow, InstanceRow, OfferNames, OrphanRow, Overview, PlanRow, ServiceRow};
 pub use record::{Binding, BindingKey, Instance, Offer, Operation, Phase, Promise, SecretText, Told};
 pub use store::{Change, Records, Store, StoreError};
+pub use targets::Api;

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::catalog::GivenNames;
+use super::names::GivenNames;
 use super::record::{Binding, BindingKey, Instance};
 use crate::disk::{DiskError, Unpublished};
 use crate::ids::ServiceInstanceId;
@@ -135,9 +135,10 @@ impl Store {
         if !path.exists() {
             make(path)?;
         }
+        let database = open(path)?;
         let mut store = Self { path: path.to_owned(), database: None };
-        store.database()?;
-        let records = store.read()?;
+        let records = store.read(&database)?;
+        store.database = Some(database);
         Ok((store, records))
     }
 
@@ -146,41 +147,31 @@ impl Store {
     /// # Errors
     /// When they are not made, or that is not known.
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let result = self.database().and_then(|_| self.write(changes));
-        if result.is_err() {
-            self.database = None;
-        }
-        result
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => open(&self.path)?,
+        };
+        let written = || -> Result<(), redb::Error> {
+            let transaction = database.begin_write()?;
+            apply(&transaction, changes)?;
+            Ok(transaction.commit()?)
+        };
+        written().map_err(|error| failed(&self.path, error))?;
+        self.database = Some(database);
+        Ok(())
     }
 
-    fn database(&mut self) -> Result<&Database, StoreError> {
-        if self.database.is_none() {
-            let opened = builder().open(&self.path).map_err(|error| failed(&self.path, error))?;
-            migrate(&opened, &self.path)?;
-            self.database = Some(opened);
-        }
-        self.database.as_ref().ok_or_else(|| failed(&self.path, redb::Error::DatabaseAlreadyOpen))
-    }
-
-    fn write(&self, changes: &[Change]) -> Result<(), StoreError> {
-        let Some(database) = &self.database else { return Ok(()) };
-        let transaction = database.begin_write().map_err(|error| failed(&self.path, error))?;
-        apply(&transaction, changes).map_err(|error| failed(&self.path, error))?;
-        transaction.commit().map_err(|error| failed(&self.path, error))
-    }
-
-    fn read(&mut self) -> Result<Records, StoreError> {
-        let path = self.path.clone();
-        let database = self.database()?;
-        let failed = |error: redb::Error| failed(&path, error);
+    fn read(&self, database: &Database) -> Result<Records, StoreError> {
+        let path = &self.path;
+        let failed = |error: redb::Error| failed(path, error);
         let transaction = database.begin_read().map_err(|error| failed(error.into()))?;
         let mut records = Records::default();
         let instances = transaction.open_table(INSTANCES).map_err(|error| failed(error.into()))?;
         for row in instances.iter().map_err(|error| failed(error.into()))? {
             let (id, record) = row.map_err(|error| failed(error.into()))?;
             let what = || format!("an instance {:?}", id.value());
-            let key = id.value().parse().map_err(|error| unreadable(&path, &what(), &error))?;
-            records.instances.insert(key, decode(record.value(), &path, what)?);
+            let key = id.value().parse().map_err(|error| unreadable(path, &what(), &error))?;
+            records.instances.insert(key, decode(record.value(), path, what)?);
         }
         let bindings = transaction.open_table(BINDINGS).map_err(|error| failed(error.into()))?;
         for row in bindings.iter().map_err(|error| failed(error.into()))? {
@@ -188,14 +179,14 @@ impl Store {
             let (instance, binding) = id.value();
             let what = || format!("a binding {binding:?} of {instance:?}");
             let key = BindingKey {
-                instance: instance.parse().map_err(|error| unreadable(&path, &what(), &error))?,
-                binding: binding.parse().map_err(|error| unreadable(&path, &what(), &error))?,
+                instance: instance.parse().map_err(|error| unreadable(path, &what(), &error))?,
+                binding: binding.parse().map_err(|error| unreadable(path, &what(), &error))?,
             };
-            records.bindings.insert(key, decode(record.value(), &path, what)?);
+            records.bindings.insert(key, decode(record.value(), path, what)?);
         }
         let rest = transaction.open_table(REST).map_err(|error| failed(error.into()))?;
         if let Some(names) = rest.get(NAMES_KEY).map_err(|error| failed(error.into()))? {
-            records.names = decode(names.value(), &path, || "names".to_owned())?;
+            records.names = decode(names.value(), path, || "names".to_owned())?;
         }
         Ok(records)
     }
@@ -205,6 +196,12 @@ fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE);
     builder
+}
+
+fn open(path: &Path) -> Result<Database, StoreError> {
+    let database = builder().open(path).map_err(|error| failed(path, error))?;
+    migrate(&database, path)?;
+    Ok(database)
 }
 
 /// Makes an empty store. It has its name only once all of it is there: redb does not open one that is half made.

@@ -33,7 +33,7 @@ pub struct Store {
     key: DigestKey,
     keep: NonZeroUsize,
     current: Option<Manifest>,
-    names: Names,
+    names: Arc<Names>,
     templates: InForce,
     /// The generation that was rolled back to: it stays current until [`Store::resume`].
     pinned: Option<GenerationNumber>,
@@ -113,7 +113,7 @@ impl Store {
             key,
             keep,
             current: None,
-            names: Names::default(),
+            names: Arc::default(),
             templates: InForce::None,
             pinned: None,
             highest: None,
@@ -157,6 +157,11 @@ impl Store {
             Some(draft) => self.put(draft, snapshot, now),
             None => Ok(Published::Unchanged),
         }
+    }
+
+    /// The names of what is published.
+    pub fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.names)
     }
 
     /// Renders `snapshot` as far as it takes to know whether readers have exactly that already: nothing, where they do.
@@ -207,7 +212,7 @@ impl Store {
         let changes = Changes::between(self.current.as_ref(), &manifest);
         let generation = manifest.generation;
         self.current = Some(manifest);
-        self.names = names;
+        self.names = Arc::new(names);
         self.collect();
         Ok(Published::New { generation, changes })
     }
@@ -334,7 +339,7 @@ impl Store {
         let mut number = None;
         match Current::read(&self.layout, &self.key) {
             Current::Nothing => {
-                (self.current, self.names) = (None, Names::default());
+                (self.current, self.names) = (None, Arc::default());
                 self.collect();
             }
             Current::Whole(manifest, names) => {
@@ -343,14 +348,14 @@ impl Store {
                 if self.pinned.is_none() {
                     warn_if_failed(self.layout.remove_newer(manifest.generation));
                 }
-                (self.current, self.names) = (Some(manifest), names);
+                (self.current, self.names) = (Some(manifest), Arc::new(names));
                 self.collect();
             }
             // Nothing is removed: whoever repairs it by hand may need what seems superfluous now.
             Current::Damaged { number: claimed, names, damage } => {
                 number = claimed;
                 event::Output::Damaged { root: self.layout.root(), damage: &damage }.emit();
-                (self.current, self.names) = (None, names);
+                (self.current, self.names) = (None, Arc::new(names));
             }
         }
         self.highest = self.highest.max(seen).max(number).max(self.layout.noted()?);

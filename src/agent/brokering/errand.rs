@@ -3,7 +3,9 @@
 use secrecy::SecretString;
 use serde_json::json;
 
-use crate::broker::{Api, BindingKey, Credentials, Endpoint, Heard, Offer, SecretText, Seen, SeenState, Step, endpoints};
+use crate::broker::{
+    Api, BindingKey, Credentials, Endpoint, Heard, Offer, SecretText, Seen, SeenState, Step, endpoints,
+};
 use crate::director::{Dialect, Director, Refusal};
 use crate::ids::{InstanceAuthId, RuntimeId};
 use crate::snapshot::{Condition, InstanceAuth};
@@ -36,15 +38,15 @@ impl Errand {
             Step::Ask => {
                 let parameters = self.parameters.as_ref().map(|text| SecretString::from(text.expose()));
                 let context = self.context();
-                let asked =
-                    director.request_instance_auth(*dialect, &offer.plan, &context, parameters.as_ref()).await;
+                let asked = director.request_instance_auth(*dialect, &offer.plan, &context, parameters.as_ref()).await;
                 Heard::Asked(asked.map(seen).map_err(|error| Refusal::of(&error)))
             }
             Step::Look => {
-                let found =
-                    director.instance_auths_of(*dialect, &offer.service, &offer.plan, &self.runtime).await;
+                let found = director.instance_auths_of(*dialect, &offer.service, &offer.plan, &self.runtime).await;
                 Heard::Looked(
-                    found.map(|found| self.ours(found.unwrap_or_default()).map(seen)).map_err(|error| Refusal::of(&error)),
+                    found
+                        .map(|found| self.ours(found.unwrap_or_default()).map(seen))
+                        .map_err(|error| Refusal::of(&error)),
                 )
             }
             Step::See(auth) => look_at(director, *dialect, &auth, apis).await,

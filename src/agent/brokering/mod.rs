@@ -278,14 +278,18 @@ impl BrokerLoop {
         match aside(move || Store::open(&path)).await {
             Ok((store, records)) => {
                 let now = self.now();
-                self.works = records.bindings.iter().map(|(key, binding)| {
-                    // What became of the last request before the end is not known.
-                    let doubt = match binding.phase {
-                        Phase::Ready { .. } => None,
-                        _ => Some(now),
-                    };
-                    (key.clone(), Work { due: Some(Due::now(now)), doubt, ..Work::default() })
-                }).collect();
+                self.works = records
+                    .bindings
+                    .iter()
+                    .map(|(key, binding)| {
+                        // What became of the last request before the end is not known.
+                        let doubt = match binding.phase {
+                            Phase::Ready { .. } => None,
+                            _ => Some(now),
+                        };
+                        (key.clone(), Work { due: Some(Due::now(now)), doubt, ..Work::default() })
+                    })
+                    .collect();
                 (self.store, self.store_at, self.records) = (Some(store), None, records);
                 self.around.board.solved(Area::Broker);
                 self.forget_the_gone().await;
@@ -375,7 +379,8 @@ impl BrokerLoop {
     fn hurry(&mut self) {
         let now = self.now();
         for (key, work) in &mut self.works {
-            let waits = self.records.bindings.get(key).is_some_and(|binding| step(&binding.phase, work.doubt).is_some());
+            let waits =
+                self.records.bindings.get(key).is_some_and(|binding| step(&binding.phase, work.doubt).is_some());
             if waits && work.busy.is_none() && work.tries > 1 {
                 (work.due, work.tries) = (Some(Due::now(now)), 1);
             }
@@ -405,8 +410,13 @@ impl BrokerLoop {
     async fn forget_the_gone(&mut self) {
         let now = self.now();
         let old = |phase: &Phase| matches!(phase, Phase::Gone { at } if clock::after(*at, REMEMBERED) <= now);
-        let gone: BTreeSet<_> =
-            self.records.bindings.iter().filter(|(_, binding)| old(&binding.phase)).map(|(key, _)| key.clone()).collect();
+        let gone: BTreeSet<_> = self
+            .records
+            .bindings
+            .iter()
+            .filter(|(_, binding)| old(&binding.phase))
+            .map(|(key, _)| key.clone())
+            .collect();
         if gone.is_empty() {
             return;
         }
@@ -418,7 +428,7 @@ impl BrokerLoop {
 
     /// Files that are made of bindings follow what the plane lists.
     fn have_files_follow(&self) {
-        let made = self.around.settings.borrow().template.iter().any(|rule| rule.for_each == Each::Binding);
+        let made = self.around.settings.borrow().template.iter().any(|rule| rule.for_each == Each::Once);
         if made {
             // Nobody waits for the answer; where a poll is asked for already, that one will do.
             let (answer, _) = tokio::sync::oneshot::channel();

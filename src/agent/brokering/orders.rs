@@ -132,10 +132,12 @@ impl BrokerLoop {
     async fn bind(&mut self, key: BindingKey, wanted: Bind, reply: Reply<Bound>) {
         let now = self.now();
         let judged = match self.ready() {
-            Ok(()) => match self.records.bindings.get(&key).filter(|known| !matches!(known.phase, Phase::Gone { .. })) {
-                Some(known) => self.bind_again(&key, known, &wanted),
-                None => self.bind_anew(&key, &wanted).map(Judged::Begins),
-            },
+            Ok(()) => {
+                match self.records.bindings.get(&key).filter(|known| !matches!(known.phase, Phase::Gone { .. })) {
+                    Some(known) => self.bind_again(&key, known, &wanted),
+                    None => self.bind_anew(&key, &wanted).map(Judged::Begins),
+                }
+            }
             Err(refusal) => Err(refusal),
         };
         let binding = match judged {
@@ -174,7 +176,8 @@ impl BrokerLoop {
                 "The application has been asked for the credentials of this binding, and has not answered yet.".into(),
             )),
             (Phase::Asking { promise }, patience) => {
-                let waited_for = self.works.get(key).is_some_and(|work| !work.waiters.is_empty() || work.busy.is_some());
+                let waited_for =
+                    self.works.get(key).is_some_and(|work| !work.waiters.is_empty() || work.busy.is_some());
                 match (promise, patience) {
                     (Promise::Made, Patience::LooksLater) if !waited_for => {
                         Ok(Judged::Answer(Bound::UnderWay(known.operation.clone())))
@@ -251,7 +254,8 @@ impl BrokerLoop {
     fn predecessor(&self, key: &BindingKey, id: &ServiceBindingId, plan: &Plan) -> Result<&Binding, Refusal> {
         if plan.issue() == Issue::AtOnce {
             return Err(Refusal::BadRequest(
-                "The credentials of this plan are the same for all bindings, so they are not rotated by another one.".into(),
+                "The credentials of this plan are the same for all bindings, so they are not rotated by another one."
+                    .into(),
             ));
         }
         let before = BindingKey { instance: key.instance.clone(), binding: id.clone() };
@@ -305,12 +309,7 @@ impl BrokerLoop {
     }
 
     /// What a binding becomes whose end is asked for; nothing, where it is on its way there already.
-    fn judge_unbind(
-        &self,
-        key: &BindingKey,
-        wanted: &Wanted,
-        patience: Patience,
-    ) -> Result<Option<Binding>, Refusal> {
+    fn judge_unbind(&self, key: &BindingKey, wanted: &Wanted, patience: Patience) -> Result<Option<Binding>, Refusal> {
         self.ready()?;
         let known = self.records.bindings.get(key).filter(|known| !matches!(known.phase, Phase::Gone { .. }));
         let Some(known) = known else { return Err(Refusal::Gone("There is no binding of this id.".into())) };

@@ -79,7 +79,9 @@ impl BrokerLoop {
             let Some(auths) = listed.get(&binding.offer).filter(|_| binding.runtime == *ours) else { continue };
             let Some(work) = self.works.get_mut(key) else { continue };
             let Phase::Ready { auth, credentials } = &binding.phase else { continue };
-            let Some(apis) = self.catalog.as_ref().and_then(|catalog| catalog.plan_of(&binding.offer)) else { continue };
+            let Some(apis) = self.catalog.as_ref().and_then(|catalog| catalog.plan_of(&binding.offer)) else {
+                continue;
+            };
             match auths.get(auth).map(|auth| see(auth, apis.apis()).state) {
                 Some(SeenState::Given(given)) if given != *credentials => {
                     let mut renewed = binding.clone();

@@ -31,6 +31,7 @@ impl BrokerLoop {
     }
 
     fn begin(&mut self, key: BindingKey) {
+        let dialect = self.dialect();
         let (Some(work), Some(plane)) = (self.works.get_mut(&key), &self.plane) else { return };
         let Some(binding) = self.records.bindings.get(&key).filter(|binding| binding.runtime == plane.runtime) else {
             // Of another runtime, which this host no longer is: there is nothing to ask, and nobody to ask it.
@@ -44,7 +45,7 @@ impl BrokerLoop {
         let apis = self.catalog.as_ref().and_then(|catalog| catalog.plan_of(&binding.offer));
         let errand = Errand {
             director: plane.director.clone(),
-            dialect: self.dialect(),
+            dialect,
             runtime: plane.runtime.clone(),
             key: key.clone(),
             offer: binding.offer.clone(),
@@ -169,7 +170,11 @@ impl BrokerLoop {
         if self.store.is_none() {
             return;
         }
-        let mut status = BrokerStatus { instances: self.records.instances.len(), orphans: self.orphans.count(), ..BrokerStatus::default() };
+        let mut status = BrokerStatus {
+            instances: self.records.instances.len(),
+            orphans: self.orphans.count(),
+            ..BrokerStatus::default()
+        };
         for binding in self.records.bindings.values() {
             match &binding.phase {
                 Phase::Ready { .. } => status.bindings += 1,

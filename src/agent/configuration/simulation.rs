@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use super::{ConfigurationLoop, Shelf, Surroundings};
 use crate::agent::board::Board;
 use crate::agent::link;
+use crate::agent::newest::Newest;
 use crate::agent::pulse::Pulse;
 use crate::agent::standing::Standing;
 use crate::agent::status::Status;
@@ -247,6 +248,7 @@ async fn two_days(seed: u64, specifications: Specifications) {
             clearing,
             published: watch::channel(None).0,
             applied,
+            learned: Newest::default(),
         },
         Shelf { store, kept: SnapshotFile::new(&settings.paths.state) },
         Rc::new(RefCell::new(PlaneFile::open(&settings.paths.state))),

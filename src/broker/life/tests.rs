@@ -150,8 +150,7 @@ impl World {
                 })
             }
         };
-        let around =
-            Circumstances { now: instant(self.now), doubt: self.doubt, settling: SETTLING, audience };
+        let around = Circumstances { now: instant(self.now), doubt: self.doubt, settling: SETTLING, audience };
         let turn = hear(self.phase.as_ref().unwrap(), heard, around);
         self.doubt = turn.doubt;
         match turn.fate {
@@ -280,7 +279,10 @@ proptest! {
         // What is over stays over, and what is given back is never handed out again.
         match phases[phase] {
             Phase::Failed { .. } | Phase::Kept { .. } | Phase::Gone { .. } => prop_assert_eq!(turn.fate, Fate::Same),
-            Phase::Returning { .. } => prop_assert!(!matches!(turn.fate, Fate::Becomes(Phase::Ready { .. }))),
+            Phase::Returning { .. } => {
+                let handed_out = matches!(turn.fate, Fate::Becomes(Phase::Ready { .. }));
+                prop_assert!(!handed_out);
+            }
             Phase::Asking { .. } | Phase::Waiting { .. } | Phase::Ready { .. } => {}
         }
     }

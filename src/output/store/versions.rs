@@ -43,7 +43,7 @@ impl Store {
             return Ok(Published::RolledBack(number));
         }
         let changes = Changes::between(self.current.as_ref(), &manifest);
-        (self.current, self.names) = (Some(manifest), names);
+        (self.current, self.names) = (Some(manifest), names.into());
         Ok(Published::New { generation: number, changes })
     }
 
