@@ -3,7 +3,7 @@
 use url::Url;
 
 /// A URL without its userinfo. Where nobody can say what is userinfo, everything up to the last `@` goes.
-pub(super) fn without_userinfo(text: &str) -> String {
+pub(crate) fn without_userinfo(text: &str) -> String {
     if !text.contains('@') {
         return text.to_owned();
     }

@@ -18,7 +18,7 @@ use crate::snapshot::{Bundle, Credential};
 
 /// A value of the credentials files; it is read only while it is being written.
 #[derive(Clone)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// One that is no secret by itself.
     Plain(Cow<'a, str>),
     /// One that is.
@@ -31,7 +31,7 @@ impl<'a> Value<'a> {
     }
 
     /// The value, to be written and not to be kept.
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         match self {
             Self::Plain(text) => text,
             Self::Secret(secret) => secret.expose_secret(),
@@ -45,7 +45,8 @@ impl Serialize for Value<'_> {
     }
 }
 
-type Lists<'a> = BTreeMap<&'a str, Vec<Value<'a>>>;
+/// Values by the names of headers or query parameters.
+pub(crate) type Lists<'a> = BTreeMap<&'a str, Vec<Value<'a>>>;
 
 #[derive(Serialize)]
 struct CredentialsFile<'a> {
@@ -136,7 +137,8 @@ impl<'a> CredentialsFile<'a> {
     }
 }
 
-fn values(credential: &Credential) -> BTreeMap<&'static str, Value<'_>> {
+/// The parts of a credential by their keys; none for one that this program does not know.
+pub(crate) fn values(credential: &Credential) -> BTreeMap<&'static str, Value<'_>> {
     match credential {
         Credential::None | Credential::Unknown(_) => BTreeMap::new(),
         Credential::Basic { username, password } => {
@@ -157,7 +159,8 @@ fn values(credential: &Credential) -> BTreeMap<&'static str, Value<'_>> {
     }
 }
 
-fn lists(lists: &BTreeMap<Box<str>, Vec<SecretString>>) -> Lists<'_> {
+/// The values of headers or query parameters, to be written.
+pub(crate) fn lists(lists: &BTreeMap<Box<str>, Vec<SecretString>>) -> Lists<'_> {
     lists.iter().map(|(name, values)| (&**name, values.iter().map(Value::Secret).collect())).collect()
 }
 

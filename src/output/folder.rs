@@ -28,7 +28,7 @@ pub(super) const FOLDER: u32 = 0o755;
 const MAX_DEPTH: usize = 4;
 
 /// A file's content, wiped from memory when dropped.
-pub(super) type Content = Zeroizing<Vec<u8>>;
+pub(crate) type Content = Zeroizing<Vec<u8>>;
 
 /// The files of one application, by their paths inside its folder. The paths are made of constants and slugs only.
 #[derive(Default)]
@@ -176,7 +176,7 @@ pub(super) fn json(value: &impl Serialize) -> Content {
 
 /// What `write` writes, in a buffer that is made once and never moves: a growing one would leave copies of secrets
 /// behind. So `write` is called twice and must write the same both times.
-pub(super) fn measured(write: impl Fn(&mut dyn Write) -> io::Result<()>) -> Content {
+pub(crate) fn measured(write: impl Fn(&mut dyn Write) -> io::Result<()>) -> Content {
     struct Count(usize);
     impl Write for Count {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -122,9 +122,13 @@ mod tests;
 mod texts;
 mod view;
 
+pub(crate) use address::without_userinfo;
+pub(crate) use credentials::{Lists, Value, lists, values};
 pub use digest::{DigestKey, DigestKeyError};
 pub(crate) use environment::quoted;
-pub(crate) use public::{kind, not_understood};
+pub(crate) use folder::{Content, measured};
+pub(crate) use public::{Sorted, kind, not_understood};
+pub(crate) use render::{Given, given};
 pub use render::{Names, RepeatedPart};
 pub use rendering::{Rendering, RenderingError};
 pub use store::{Draft, OutputError, Published, Store};

@@ -91,16 +91,21 @@ pub(crate) fn spelt(name: &str) -> Option<Slug> {
 
 /// What an item may be called instead of `base`, the shortest first, without end.
 fn suffixed(base: &Slug, id: &impl Display) -> impl Iterator<Item = Slug> {
+    suffixes(id).map(move |suffix| {
+        let room = Slug::MAX_BYTES - 1 - suffix.len();
+        let head = base.as_str();
+        // A slug is ASCII: every byte is a boundary.
+        let head = head[..head.len().min(room)].trim_end_matches('-');
+        slug(format!("{head}-{suffix}"))
+    })
+}
+
+/// What tells an item from others of its name: digits of its id's hash, the fewest first, without end.
+pub(crate) fn suffixes(id: &impl Display) -> impl Iterator<Item = String> {
     (0u64..).flat_map(move |round| {
         let hash = hash(id, round);
         let first = if round == 0 { SUFFIX_DIGITS } else { hash.len() };
-        (first..=hash.len()).step_by(SUFFIX_DIGITS).map(move |digits| {
-            let room = Slug::MAX_BYTES - 1 - digits;
-            let head = base.as_str();
-            // A slug is ASCII: every byte is a boundary.
-            let head = head[..head.len().min(room)].trim_end_matches('-');
-            slug(format!("{head}-{}", &hash[..digits]))
-        })
+        (first..=hash.len()).step_by(SUFFIX_DIGITS).map(move |digits| hash[..digits].to_owned())
     })
 }
 

@@ -385,7 +385,7 @@ impl<'a> From<(&'a Document, &'a Slug)> for DocumentFields<'a> {
 
 /// Any JSON, with the keys of its objects in order: the bytes must not depend on the order in which the plane wrote
 /// them, whatever map `serde_json` was built with.
-struct Sorted<'a>(&'a Value);
+pub(crate) struct Sorted<'a>(pub(crate) &'a Value);
 
 impl Serialize for Sorted<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -62,6 +62,48 @@ impl Names {
     }
 }
 
+impl Names {
+    /// Where the text of an API's specification lies below the folder of a generation that has these names; nothing
+    /// where no text was read.
+    pub(crate) fn api_text(
+        &self,
+        application: &ApplicationId,
+        bundle: &BundleId,
+        api: &ApiDefinition,
+    ) -> Option<String> {
+        let key = |names: &'_ ApplicationNames| Some(names.apis.get(bundle)?.get(&api.id)?.1.clone());
+        self.text("apis", application, bundle, key, api.specification.as_ref())
+    }
+
+    /// The same for an event's.
+    pub(crate) fn event_text(
+        &self,
+        application: &ApplicationId,
+        bundle: &BundleId,
+        event: &EventDefinition,
+    ) -> Option<String> {
+        let key = |names: &'_ ApplicationNames| Some(names.events.get(bundle)?.get(&event.id)?.1.clone());
+        self.text("events", application, bundle, key, event.specification.as_ref())
+    }
+
+    fn text(
+        &self,
+        folder: &str,
+        application: &ApplicationId,
+        bundle: &BundleId,
+        key: impl Fn(&ApplicationNames) -> Option<Slug>,
+        specification: Option<&Specification>,
+    ) -> Option<String> {
+        let specification = specification?;
+        specification.reading?.text?;
+        let inside = self.inside.get(application)?;
+        let (_, application) = self.applications.get(application)?;
+        let (_, bundle) = inside.bundles.get(bundle)?;
+        let place = place(folder, &key(inside)?, &specification.format);
+        Some(format!("applications/{application}/bundles/{bundle}/{place}"))
+    }
+}
+
 impl ApplicationNames {
     fn assign(application: &Application, before: &Self) -> Result<Self, RepeatedPart> {
         let repeated = |what| RepeatedPart { application: application.id.clone(), what };
@@ -136,7 +178,8 @@ fn keys<'a>(
     Ok(given(word, before.unwrap_or(&Given::new()), names))
 }
 
-fn given<Id: Ord + Clone + std::fmt::Display>(
+/// The names for these things, besides what they are made from. `word` begins the name of one that has none.
+pub(crate) fn given<Id: Ord + Clone + std::fmt::Display>(
     word: &str,
     previous: &Given<Id>,
     mut names: BTreeMap<Id, String>,

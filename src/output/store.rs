@@ -159,6 +159,11 @@ impl Store {
         }
     }
 
+    /// The names of what is published.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// Renders `snapshot` as far as it takes to know whether readers have exactly that already: nothing, where they do.
     /// Blocks, and writes nothing.
     ///
