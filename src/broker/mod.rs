@@ -3,24 +3,25 @@
 //!
 //! Here is what decides; the loop that acts on it is `agent::brokering`.
 
-pub mod catalog;
-pub mod credentials;
-pub mod endpoints;
+mod catalog;
+mod credentials;
+mod endpoints;
 mod entry;
-pub mod etag;
+mod etag;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod life;
-pub mod names;
+mod names;
 mod order;
 mod overview;
 mod record;
-pub mod schema;
+mod schema;
 mod store;
-pub mod targets;
+mod targets;
 
 pub use catalog::{Catalog, Issue, Plan, Service, SpecificationFiles};
 pub use credentials::Credentials;
+pub use etag::ETag;
 pub use endpoints::{Endpoint, endpoints};
 pub use life::{Audience, Circumstances, Fate, Heard, Pace, Seen, SeenState, Step, Turn, give_back, hear, step};
 pub use names::GivenNames;
