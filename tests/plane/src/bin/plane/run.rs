@@ -70,6 +70,7 @@ fn options(serve: &Serve) -> Options {
         untrusted,
         revoked,
         tenant_required,
+        answering,
         max_page,
     } = &serve.set;
     fn set<T: Clone>(option: &mut T, value: Option<&T>) {
@@ -87,6 +88,7 @@ fn options(serve: &Serve) -> Options {
     set(&mut options.untrusted, untrusted.as_ref());
     set(&mut options.revoked, revoked.as_ref());
     set(&mut options.tenant_required, tenant_required.as_ref());
+    set(&mut options.answering, answering.as_ref());
     set(&mut options.max_page, max_page.as_ref());
     if shuffle_subject == &Some(true) {
         options.subject_order = SubjectOrder::Shuffled;
