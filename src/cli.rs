@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{InstanceName, Location};
+use crate::ids::ServiceBindingId;
 use crate::output::manifest::GenerationNumber;
 
 /// Pairs this host with a management plane, and turns what it may use into local files and hooks.
@@ -165,6 +166,9 @@ pub enum Command {
         #[arg(long, value_name = "NAME")]
         template: Option<String>,
     },
+    /// Show what the service broker offers and has, and get credentials from it
+    #[command(subcommand)]
+    Broker(BrokerCommand),
     /// Run hooks for the agent; systemd starts this, as root, when the agent asks for it
     Apply {
         /// Which configuration to use
@@ -173,6 +177,74 @@ pub enum Command {
         /// Serve one request on standard input and output, instead of the socket that systemd hands over
         #[arg(long)]
         stdio: bool,
+    },
+}
+
+/// What to do with the service broker.
+#[derive(Debug, Subcommand)]
+pub enum BrokerCommand {
+    /// List the services and plans of the catalog
+    Services {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Print everything as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the service instances
+    Instances {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Print everything as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the service bindings, without their credentials
+    Bindings {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Print everything as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Get credentials of a plan, and write them to a file that only this user can read
+    Bind {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The service: an application, by its name in the list of services, or by its id
+        #[arg(value_name = "SERVICE")]
+        service: String,
+        /// The plan: a bundle, likewise
+        #[arg(value_name = "PLAN")]
+        plan: String,
+        /// The file for the credentials, which is replaced if it is there
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// What the binding is called; one that is there already is looked at again
+        #[arg(long, value_name = "NAME")]
+        binding: Option<ServiceBindingId>,
+        /// A file with parameters for the application, a JSON object
+        #[arg(long, value_name = "FILE")]
+        parameters: Option<PathBuf>,
+        /// How long to wait for an application that has to be asked
+        #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+        timeout: Duration,
+    },
+    /// Give the credentials of a binding back
+    Unbind {
+        /// Which configuration to use
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The binding
+        #[arg(value_name = "BINDING")]
+        binding: ServiceBindingId,
+        /// How long to wait for an application that has to revoke them
+        #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+        timeout: Duration,
     },
 }
 

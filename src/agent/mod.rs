@@ -8,6 +8,8 @@ mod labels;
 pub(crate) mod link;
 mod newest;
 mod observing;
+#[cfg(test)]
+mod paired;
 pub mod pulse;
 mod run;
 pub mod standing;

@@ -40,6 +40,13 @@ impl Pulse {
         self.by.send_replace(None);
     }
 
+    /// Waits until the loop waits.
+    #[cfg(test)]
+    pub(super) async fn rests(&self) {
+        // The sender lives as long as this.
+        let _ = self.by.subscribe().wait_for(Option::is_none).await;
+    }
+
     fn is_kept(&self, now: Instant) -> bool {
         self.by.borrow().is_none_or(|by| now <= by)
     }

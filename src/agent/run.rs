@@ -19,6 +19,7 @@ use super::pulse::{self, Pulse, Pulses};
 use super::standing::Standing;
 use super::status::{Area, Severity, State, Status};
 use super::trust::{self, TrustLoop};
+use crate::broker::Broker;
 use crate::clock::{Clock as _, SharedClock, Wall};
 use crate::config::{self, Location, Settings};
 use crate::control::{self, Observed};
@@ -130,6 +131,7 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
         trust: trust_sender,
         versions: version_sender,
         asked: asked_sender.clone(),
+        broker: Broker::new(order_sender.clone()),
         control,
     };
     let configuration = ConfigurationLoop::new(

@@ -1,6 +1,6 @@
 //! A clock that jumps from one thing that is due to the next: years in seconds, for simulations of one loop.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, oneshot};
 
+use super::pulse::Pulse;
 use crate::clock::{self, Clock, Sleep};
 
 /// Something that happens at an instant.
@@ -22,6 +23,8 @@ pub(super) struct World {
     pub(super) skew: Cell<i64>,
     /// What happens when, by the true time, in order.
     script: RefCell<VecDeque<(Timestamp, Happening)>>,
+    /// The loop that time stands still for while it is at work, although it waits.
+    pulse: OnceCell<Pulse>,
     /// How often the loop was woken.
     pub(super) wakes: Cell<u64>,
     /// Something was added to the script.
@@ -40,9 +43,15 @@ impl World {
             plane: plane::Clock::fixed_at(start),
             skew: Cell::new(0),
             script: RefCell::default(),
+            pulse: OnceCell::new(),
             wakes: Cell::new(0),
             added: Notify::new(),
         })
+    }
+
+    /// The pulse of a loop that waits for others while it sleeps: time stands still until all of that has come.
+    pub(super) fn pulse(&self) -> Pulse {
+        self.pulse.get_or_init(Pulse::default).clone()
     }
 
     /// Lets something happen so long from now.
@@ -61,6 +70,9 @@ impl World {
     async fn jump(&self, instant: Timestamp) {
         // Whatever else is to be done is done first.
         tokio::task::yield_now().await;
+        if let Some(pulse) = self.pulse.get() {
+            pulse.rests().await;
+        }
         self.wakes.set(self.wakes.get() + 1);
         let back = SignedDuration::from_secs(-self.skew.get());
         let wanted = instant.saturating_add(back).unwrap_or(instant).max(self.plane.now());

@@ -21,8 +21,8 @@ mod targets;
 
 pub use catalog::{Catalog, Issue, Plan, Service, SpecificationFiles};
 pub use credentials::Credentials;
-pub use etag::ETag;
 pub use endpoints::{Endpoint, endpoints};
+pub use etag::ETag;
 pub use life::{Audience, Circumstances, Fate, Heard, Pace, Seen, SeenState, Step, Turn, give_back, hear, step};
 pub use names::GivenNames;
 pub use order::{

@@ -1,6 +1,7 @@
 //! What each subcommand does, and with which exit status it ends.
 
 mod apply;
+mod broker;
 mod check;
 mod config;
 mod diff;
@@ -96,6 +97,7 @@ pub fn execute(cli: Cli) -> ExitCode {
             order(&paths(&at(config)), async |client| client.set_version(version).await)
         }
         Command::Resume(config) => order(&paths(&at(config)), async |client| client.set_version(Version::Newest).await),
+        Command::Broker(command) => broker::execute(command, at, paths),
         Command::Metrics(config) => metrics::execute(&paths(&at(config))),
         Command::Renew(config) => order(&paths(&at(config)), async |client| client.renew().await),
     }

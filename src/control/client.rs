@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Answer, SetVersion, Sync, Unpair};
 use crate::agent::status::Status;
 use crate::agent::{Files, Version};
+use crate::broker::Overview;
 use crate::snapshot::brake::Consent;
 
 /// The longest that the daemon may take for an answer; a poll of a large landscape takes minutes.
@@ -92,6 +93,19 @@ impl Client {
             return Err(self.failed(status.to_string()));
         }
         String::from_utf8(body).map_err(|error| self.failed(error.to_string()))
+    }
+
+    /// What the service broker offers and has; or why there is nothing to tell: it is off, for example.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub async fn broker(&self) -> Result<Result<Overview, Answer>, ControlError> {
+        let response =
+            self.client.get("http://control/v1/broker").send().await.map_err(|error| self.explain(&error))?;
+        if response.status() == reqwest::StatusCode::CONFLICT {
+            return self.read(response).await.map(Err);
+        }
+        self.read(response).await.map(Ok)
     }
 
     /// Has the plane asked now.

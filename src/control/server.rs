@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use serde::Deserialize;
@@ -17,6 +18,7 @@ use super::gate::{Gate, LIMITS, Porter, guard};
 use super::{Answer, Observed, SetVersion, Sync, Unpair};
 use crate::agent::status::Status;
 use crate::agent::{PersonAsked, SyncOrder, TrustOrder, VersionOrder};
+use crate::broker::{Broker, Order};
 use crate::config::Control;
 use crate::serving;
 
@@ -38,6 +40,8 @@ pub struct Handles {
     pub versions: mpsc::Sender<VersionOrder>,
     /// Where it is told that a person asked that what is published be applied, whatever became of it before.
     pub asked: watch::Sender<PersonAsked>,
+    /// The service broker.
+    pub broker: Broker,
     /// Who may do what.
     pub control: watch::Receiver<Control>,
 }
@@ -63,6 +67,7 @@ pub async fn serve(listener: UnixListener, handles: Handles) {
     let porter = Porter::new(handles.control.clone());
     let router = Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/broker", get(broker))
         .route("/v1/sync", post(sync))
         .route("/v1/renew", post(renew))
         .route("/v1/unpair", post(unpair))
@@ -86,6 +91,15 @@ async fn status(State(mut handles): State<Handles>, Query(After { after }): Quer
         let _ = tokio::time::timeout(LONGEST_WAIT, newer).await;
     }
     Json(handles.status.borrow().clone())
+}
+
+async fn broker(State(handles): State<Handles>) -> Response {
+    match handles.broker.ask(Order::Overview).await {
+        Ok(overview) => Json(&*overview).into_response(),
+        Err(refusal) => {
+            (StatusCode::CONFLICT, Json(Answer { done: false, message: refusal.to_string() })).into_response()
+        }
+    }
 }
 
 async fn sync(State(handles): State<Handles>, Json(Sync { consent }): Json<Sync>) -> (StatusCode, Json<Answer>) {

@@ -6,6 +6,8 @@
 mod errand;
 mod orders;
 mod orphans;
+#[cfg(test)]
+mod simulation;
 mod turns;
 mod waiting;
 
@@ -48,6 +50,9 @@ const AT_ONCE: usize = 4;
 
 /// How long one change of the store, or one order, may take: 5 minutes on a disk that hardly works.
 const LONGEST_TURN: Duration = Duration::from_secs(5 * 60);
+
+/// How long the plane may take for one request: 15 minutes, which is more than the limits of a request add up to.
+const LONGEST_REQUEST: Duration = Duration::from_secs(15 * 60);
 
 /// After how long a store that cannot be opened is tried again: a minute.
 const STORE: Duration = Duration::from_secs(60);
@@ -168,7 +173,11 @@ impl BrokerLoop {
             let (clock, learned) = (Rc::clone(&self.around.clock), self.around.learned.clone());
             self.begin_what_is_due();
             let due = self.due(clock.now());
-            self.around.pulse.idle();
+            if self.underway.is_empty() {
+                self.around.pulse.idle();
+            } else {
+                self.around.pulse.within(LONGEST_REQUEST);
+            }
             tokio::select! {
                 biased;
                 changed = self.around.settings.changed() => {

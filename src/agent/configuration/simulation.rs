@@ -10,7 +10,6 @@ use aws_lc_rs::digest;
 use plane::model::{Application, Auth, Bundle, Credential, Version};
 use plane::{
     Dialect, Endpoint, Fault, Generate, KeyAlgorithm, ListChange, Options, Plane, RetryAfter, ServerCertificate,
-    TokenForm,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -18,52 +17,20 @@ use super::{ConfigurationLoop, Shelf, Surroundings};
 use crate::agent::board::Board;
 use crate::agent::link;
 use crate::agent::newest::Newest;
+use crate::agent::paired::pair;
 use crate::agent::pulse::Pulse;
 use crate::agent::standing::Standing;
 use crate::agent::status::Status;
 use crate::agent::world::World;
 use crate::clock::{self, Clock};
 use crate::config::{ByteSize, Seconds, Settings, Specifications};
-use crate::connector;
 use crate::director::{Documents, FetchOptions};
-use crate::identity::{Identity, IdentityStore, Issued, PrivateKey, Record, encode_csr};
+use crate::identity::Identity;
 use crate::kept::{PlaneFile, SnapshotFile};
 use crate::output::manifest::{Manifest, ObjectName};
 use crate::output::{DigestKey, Store};
 use crate::snapshot::{Reading, Sha256, TextKind, TextPlace};
-use crate::token::parse;
 use crate::transport::Protocol;
-
-/// Pairs as the identity loop does, without waiting or retrying.
-async fn pair(plane: &Plane, runtime: &str, settings: &Settings) -> Identity {
-    let token = parse(plane.mint_token(runtime, TokenForm::Json).as_bytes()).unwrap();
-    let url = token.connector_url.clone().unwrap();
-    let connector = link::connector_with_token(settings, &url, &token.secret).unwrap();
-    let configuration = connector::configuration(&connector).await.unwrap();
-    let key = PrivateKey::generate(configuration.key_algorithm).unwrap();
-    let csr = encode_csr(&configuration.subject, &key).unwrap();
-    let connector = link::connector_with_token(settings, &url, &configuration.token).unwrap();
-    let signed = connector::sign(&connector, &csr).await.unwrap();
-    let now = plane.clock().now();
-    let issued = Issued::verify(
-        &signed.client_certificate,
-        &signed.certificate_chain,
-        &signed.ca_certificate,
-        &key,
-        &configuration.subject,
-        now,
-    )
-    .unwrap();
-    let record = Record::new(
-        Some(runtime.parse().unwrap()),
-        None,
-        configuration.director_url,
-        configuration.renewal_url,
-        configuration.key_algorithm,
-        now,
-    );
-    IdentityStore::open(&settings.paths.state).unwrap().stage(&issued, &key, record).unwrap()
-}
 
 fn application(name: String, dice: &mut fastrand::Rng) -> Application {
     let password = format!("secret-{}", dice.u32(..));
