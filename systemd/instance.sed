@@ -10,9 +10,10 @@ s#^\(Exec[A-Za-z]*=/.*/runtime-agent\) #\1 --instance %i #
 # The credentials of this runtime, and not those of another.
 s#^LoadCredential=runtime-agent\.\(token\|broker\)$#&:runtime-agent@%i.\1#
 
-# The directories of the plain one come with the package. These are made at the start, from the same list.
+# The directories of the plain one come with the package. These are made at the start, from the same list. Where /etc is
+# read-only they may not be; whoever has an image like that is told, and the agent goes on with what there is.
 /^ExecStart=.* run$/i\
-ExecStartPre=+/bin/sh -c "sed 's,/runtime-agent,&@%i,' /usr/lib/tmpfiles.d/runtime-agent.conf | systemd-tmpfiles --create -"
+ExecStartPre=+/bin/sh -c "sed 's,/runtime-agent,&@%i,' /usr/lib/tmpfiles.d/runtime-agent.conf | systemd-tmpfiles --create - || echo '<4>not all directories of this runtime can be made, as told above; the agent starts all the same. Where /etc is read-only, /etc/runtime-agent@%i/pairing has to come with the image: see INSTANCES in runtime-agent(8)'"
 
 # All runtimes of a host have the same user, so what the others keep must not even be seen.
 /^InaccessiblePaths=-.var.lib.runtime-agent-apply/a\

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -67,15 +68,36 @@ fn an_instance_has_every_restriction_of_the_plain_agent() {
     }
 }
 
-#[test]
-fn the_directories_of_an_instance_are_those_of_the_plain_agent_under_its_name() {
+/// What an instance runs before its start, as systemd fills it in.
+fn before_the_start() -> String {
     let made = made("runtime-agent.service");
     let before = made.iter().find_map(|line| line.strip_prefix("ExecStartPre=+/bin/sh -c \"")).unwrap();
-    // As systemd fills it in; the last part of it would make the directories.
-    let script = before.trim_end_matches('"').replace("%i", "blue");
-    let tmpfiles = source("runtime-agent.tmpfiles");
-    let script = script.replace("/usr/lib/tmpfiles.d/runtime-agent.conf", tmpfiles.to_str().unwrap());
-    let script = script.strip_suffix(" | systemd-tmpfiles --create -").unwrap();
+    let script = before.strip_suffix('"').unwrap().replace("%i", "blue");
+    script.replace("/usr/lib/tmpfiles.d/runtime-agent.conf", source("runtime-agent.tmpfiles").to_str().unwrap())
+}
+
+#[test]
+fn an_instance_starts_without_its_directories_and_says_what_to_do_about_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let maker = folder.path().join("systemd-tmpfiles");
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    for (code, told) in [(0, ""), (73, "<4>not all directories of this runtime can be made")] {
+        fs::write(&maker, format!("#!/bin/sh\ncat >/dev/null\nexit {code}\n")).unwrap();
+        fs::set_permissions(&maker, fs::Permissions::from_mode(0o755)).unwrap();
+        let output = Command::new("/bin/sh").args(["-c", &before_the_start()]).env("PATH", &path).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success() && said.starts_with(told) && said.is_empty() == told.is_empty(),
+            "{code}: {said}"
+        );
+        assert!(code == 0 || said.contains("/etc/runtime-agent@blue/pairing"), "{said}");
+    }
+}
+
+#[test]
+fn the_directories_of_an_instance_are_those_of_the_plain_agent_under_its_name() {
+    let script = before_the_start();
+    let (script, _) = script.split_once(" | systemd-tmpfiles --create - || ").unwrap();
     let output = Command::new("/bin/sh").args(["-c", script]).output().unwrap();
     let made = directives(&String::from_utf8(output.stdout).unwrap());
     let wanted = plain("runtime-agent.tmpfiles");

@@ -306,6 +306,7 @@ fn reload(location: &Location, settings: &watch::Sender<Rc<Settings>>, board: &B
             let held = new.hold(&old);
             settings.send_replace(Rc::new(new));
             board.solved(Area::Configuration);
+            board.update(|status| status.awaiting_restart.clone_from(&held));
             if held.is_empty() {
                 Service::Reloaded.emit();
             } else {

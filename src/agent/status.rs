@@ -55,6 +55,9 @@ pub struct Status {
     pub problems: BTreeMap<Area, Problem>,
     /// Where tokens are dropped.
     pub token_path: String,
+    /// Changed keys of the configuration that take a restart, dotted.
+    #[serde(default)]
+    pub awaiting_restart: Vec<String>,
 }
 
 /// Which program this is.
@@ -357,6 +360,7 @@ impl Status {
             broker: None,
             problems: BTreeMap::new(),
             token_path,
+            awaiting_restart: Vec::new(),
         };
         status.conclude(&TimeZone::UTC);
         status

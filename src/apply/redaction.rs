@@ -133,6 +133,14 @@ mod tests {
     }
 
     #[test]
+    fn where_credentials_are_too_odd_to_be_looked_for_nothing_is_shown() {
+        let host = Host::new();
+        let odd: String = (0..1_000).map(|i| format!("w'$% {i:05}\u{e4} ")).collect();
+        credentials(&host, &BASIC.replace("canary-header", &odd));
+        assert_eq!(Redaction::new(&host.settings.agent_state).hide("pa ss/canary"), WITHHELD);
+    }
+
+    #[test]
     fn where_nothing_is_published_all_is_shown() {
         let host = Host::new();
         assert_eq!(Redaction::new(&host.settings.agent_state).hide("a line"), "a line");

@@ -287,6 +287,12 @@ fn page(status: &Status, teller: Teller, paint: Paint, now: Timestamp, zone: &Ti
             );
         }
     }
+    if !status.awaiting_restart.is_empty() {
+        lines.push((
+            "not in force",
+            format!("changes of {}: they wait for a restart", status.awaiting_restart.join(", ")),
+        ));
+    }
     let mut page = String::new();
     for (name, value) in lines {
         let value = printable(&value);

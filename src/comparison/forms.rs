@@ -16,18 +16,62 @@ const SHORTEST_WORD: usize = 8;
 /// How often one notation may be written in another: JSON in a word for a shell, for example.
 const NESTED: usize = 2;
 
-/// Adds the forms of a secret of at least [`SHORTEST`] bytes.
-pub(super) fn add_forms(secret: &str, forms: &mut BTreeSet<String>) {
-    let mut found: BTreeSet<String> = parts(secret).map(ToOwned::to_owned).collect();
-    found.insert(secret.to_uppercase());
-    found.insert(secret.to_lowercase());
-    found.extend(encoded(secret.as_bytes()));
+/// How much there may be of all forms, in bytes: 8 MiB. An ordinary secret has a few kilobytes of them, an odd or a long
+/// one hundreds, and what looks for them takes ten times as much memory.
+const MOST: usize = 8 * 1024 * 1024;
+
+/// What a form takes beside its text, in bytes, so that many small ones are no way around the bound.
+const EACH: usize = 32;
+
+/// How much there may still be of forms.
+#[derive(Debug)]
+pub(super) struct Room(usize);
+
+/// There is no room for another form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoRoom;
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(MOST)
+    }
+}
+
+impl Room {
+    /// Puts a form into a set, if there is room for it.
+    pub(super) fn put(&mut self, form: String, into: &mut BTreeSet<String>) -> Result<(), NoRoom> {
+        if !into.contains(&form) {
+            self.0 = self.0.checked_sub(form.len() + EACH).ok_or(NoRoom)?;
+            into.insert(form);
+        }
+        Ok(())
+    }
+}
+
+/// The forms of a secret of at least [`SHORTEST`] bytes. Whether there is room is asked before each, so what is beyond it
+/// takes neither memory nor time.
+pub(super) fn forms_of(secret: &str, room: &mut Room) -> Result<BTreeSet<String>, NoRoom> {
+    let mut found = BTreeSet::new();
+    for part in parts(secret) {
+        room.put(part.to_owned(), &mut found)?;
+    }
+    let others = [secret.to_uppercase(), secret.to_lowercase()];
+    for form in others.into_iter().chain(encoded(secret.as_bytes())) {
+        room.put(form, &mut found)?;
+    }
     let mut last = found.clone();
     for _ in 0..NESTED {
-        last = last.iter().flat_map(|form| written(form)).filter(|form| !found.contains(form)).collect();
-        found.extend(last.iter().cloned());
+        let mut next = BTreeSet::new();
+        for form in last.iter().flat_map(|form| written(form)) {
+            if !found.contains(&form) {
+                room.put(form, &mut next)?;
+            }
+        }
+        found.extend(next.iter().cloned());
+        last = next;
     }
-    forms.extend(found.into_iter().filter(|form| form.len() >= SHORTEST));
+    found.retain(|form| form.len() >= SHORTEST);
+    Ok(found)
 }
 
 /// The secret, and what templates may take out of it: its lines and long words, without those that mark PEM.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 
-use super::forms::{self, SHORTEST};
+use super::forms::{self, NoRoom, Room, SHORTEST};
 
 /// Values of these keys are no secrets by themselves; that of any other is.
 const PLAIN: [&str; 3] = ["username", "client_id", "token_url"];
@@ -33,6 +33,11 @@ pub struct Secrets {
     cores: BTreeSet<String>,
     short: BTreeSet<String>,
     words: BTreeSet<String>,
+    /// What the first two were made of, so that it is done once for all generations that have it.
+    known: BTreeSet<String>,
+    room: Room,
+    /// Whether there was no room for some; nothing is learned any more then.
+    full: Option<NoRoom>,
 }
 
 /// A file of credentials that is not one. It does not say how, for that could be a secret.
@@ -139,7 +144,7 @@ impl Secrets {
         }
         for (user, password) in [(user.to_owned(), password.to_owned()), (decoded_form(user), decoded_form(password))] {
             for form in forms::encoded(format!("{user}:{password}").as_bytes()) {
-                forms::add_forms(&form, &mut self.forms);
+                self.add_forms(&form, Around::Kept);
             }
         }
     }
@@ -151,9 +156,27 @@ impl Secrets {
         } else if secret.len() < SHORTEST {
             self.short.insert(secret.to_owned());
         } else {
-            forms::add_forms(secret, &mut self.forms);
-            self.cores.extend(forms::cores(secret.as_bytes()));
+            self.add_forms(secret, Around::Hidden);
         }
+    }
+
+    /// Adds the forms of a secret, as far as there is room for them.
+    fn add_forms(&mut self, secret: &str, around: Around) {
+        if self.full.is_none() {
+            self.full = self.try_to_add(secret, around).err();
+        }
+    }
+
+    fn try_to_add(&mut self, secret: &str, around: Around) -> Result<(), NoRoom> {
+        if around == Around::Hidden {
+            for core in forms::cores(secret.as_bytes()) {
+                self.room.put(core, &mut self.cores)?;
+            }
+        }
+        if self.known.insert(secret.to_owned()) {
+            self.forms.extend(forms::forms_of(secret, &mut self.room)?);
+        }
+        Ok(())
     }
 
     /// Makes ready to look for them.
@@ -161,7 +184,10 @@ impl Secrets {
     /// # Errors
     /// When there are too many of them to be looked for.
     pub fn into_mask(self) -> Result<Mask, TooMany> {
-        let Self { forms, cores, short, words } = self;
+        let Self { forms, cores, short, words, full, .. } = self;
+        if full.is_some() {
+            return Err(TooMany);
+        }
         let (forms, cores): (Vec<_>, Vec<_>) = (forms.into_iter().collect(), cores.into_iter().collect());
         let quoted: BTreeSet<String> = short
             .iter()
@@ -187,10 +213,17 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// The credentials are so many that they cannot be looked for.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("there are too many credentials to be looked for and hidden")]
+/// The credentials are so many, or so long and odd, that they cannot be looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the credentials are too many, or too long and odd, to be looked for in all their notations and hidden")]
 pub struct TooMany;
+
+/// What becomes of the base64 in which a secret stands as a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Around {
+    Kept,
+    Hidden,
+}
 
 /// What an address means by a part of it.
 fn decoded(text: &str) -> String {
@@ -314,24 +347,33 @@ impl Mask {
 
     /// Where secrets are, in order and apart from each other.
     fn secrets(&self, text: &str, place: Place) -> Vec<Range<usize>> {
-        let mut found: Vec<Range<usize>> = Vec::new();
+        let mut apart = Vec::new();
         for at in self.anywhere.find_overlapping_iter(text) {
-            found.push(if at.pattern().as_usize() < self.whole { at.range() } else { run(text, at.range()) });
+            if at.pattern().as_usize() < self.whole {
+                join(at.range(), &mut apart);
+            } else if !apart.last().is_some_and(|last: &Range<usize>| last.start <= at.start() && at.end() <= last.end)
+            {
+                join(run(text, at.range()), &mut apart);
+            }
         }
         if place == Place::Credentials {
             // Without the quotes.
-            found.extend(self.quoted.find_overlapping_iter(text).map(|at| at.start() + 1..at.end() - 1));
-        }
-        found.sort_by_key(|range| (range.start, range.end));
-        let mut apart: Vec<Range<usize>> = Vec::new();
-        for range in found {
-            match apart.last_mut() {
-                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-                _ => apart.push(range),
-            }
+            let quoted = self.quoted.find_overlapping_iter(text).map(|at| at.start() + 1..at.end() - 1);
+            let mut all: Vec<_> = std::mem::take(&mut apart).into_iter().chain(quoted).collect();
+            all.sort_by_key(|range| (range.start, range.end));
+            all.into_iter().for_each(|range| join(range, &mut apart));
         }
         apart
     }
+}
+
+/// Adds a place to others that are in order and apart from each other, and that none of them lies behind. They never are
+/// more than the text is long, however many secrets overlap in it.
+fn join(mut place: Range<usize>, apart: &mut Vec<Range<usize>>) {
+    while let Some(last) = apart.pop_if(|last| place.start <= last.end) {
+        place = last.start.min(place.start)..last.end.max(place.end);
+    }
+    apart.push(place);
 }
 
 /// All the base64 around a place.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::host::{Host, said, within};
+use crate::host::{Host, finished, said, within};
 use crate::scene::{Scene, is_settled, is_well, problem};
 
 const LISTS: &str = "applicationsForRuntime";
@@ -106,6 +106,23 @@ fn listen(settings: &mut Settings, address: SocketAddr) {
     settings.metrics.listen = Some(address.to_string().parse().unwrap());
 }
 
+/// What Prometheus itself says of metrics, where its tool is installed.
+async fn assert_prometheus_takes(text: &str) {
+    let command = ["promtool", "check", "metrics"];
+    match tokio::process::Command::new(command[0]).arg("--version").output().await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("SKIPPED: promtool is not installed; Debian has it in the package prometheus");
+        }
+        Err(error) => panic!("promtool: {error}"),
+        Ok(_) => {
+            let mut promtool = tokio::process::Command::new(command[0]);
+            promtool.args(&command[1..]);
+            let output = finished(promtool, text).await;
+            assert!(output.status.success(), "{}", said(&output));
+        }
+    }
+}
+
 /// How often a line of the log holds this.
 fn lines(host: &Host, text: &str) -> usize {
     host.log().lines().filter(|line| line.contains(text)).count()
@@ -178,6 +195,7 @@ async fn what_happens_is_counted_and_the_same_is_told_over_every_way() {
     let (page, text) = (page(&scene.host).await, scene.host.read("state/metrics/agent.prom"));
     assert!(page.0.keys().all(|sample| text.contains(&format!("\n{sample} "))), "{text}");
     assert!(text.contains("# TYPE runtime_agent_polls_total counter\n"), "{text}");
+    assert_prometheus_takes(&text).await;
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&file).unwrap());
     assert_eq!(mode & 0o777, 0o644);
     for secret in scene.plane.canaries() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use plane::{Endpoint, Fault, Options};
 use runtime_agent::agent::status::{Area, Severity, State, Status};
-use runtime_agent::config::Seconds;
+use runtime_agent::config::{LogLevel, Seconds, Settings};
 
 use crate::host::{Agent, said};
 use crate::scene::{Scene, asked_since_the_start, is_settled, problem};
@@ -177,4 +177,22 @@ async fn what_takes_a_restart_is_said_to_at_a_reload() {
     assert_eq!(status.state, State::Healthy);
     assert!(scene.host.log().contains("those take `systemctl restart runtime-agent`"));
     assert!(!scene.host.path("elsewhere").exists());
+    assert_eq!(status.awaiting_restart, ["paths.state"]);
+    let page = said(&scene.host.run(&["status"], "").await);
+    assert!(page.contains("not in force  changes of paths.state: they wait for a restart"), "{page}");
+
+    // Back as it was, nothing waits any more, nor after a restart.
+    let logged = |settings: &mut Settings| settings.log.level = LogLevel::Debug;
+    scene.host.configure(logged);
+    agent.signal(Signal::SIGHUP);
+    agent.wait_for("the other key", |status| status.awaiting_restart == ["log.level"]).await;
+    scene.host.configure(|_| {});
+    agent.signal(Signal::SIGHUP);
+    agent.wait_for("nothing to wait for", |status| status.awaiting_restart.is_empty()).await;
+    scene.host.configure(logged);
+    agent.signal(Signal::SIGHUP);
+    agent.wait_for("the key once more", |status| !status.awaiting_restart.is_empty()).await;
+    agent.terminate().await;
+    let agent = scene.host.start().await;
+    assert_eq!(agent.status().await.awaiting_restart, [""; 0]);
 }

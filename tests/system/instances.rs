@@ -84,7 +84,7 @@ fn an_instance_sees_nothing_of_what_others_keep() {
 }
 
 #[test]
-fn a_removal_stops_instances_and_an_upgrade_restarts_them() {
+fn an_upgrade_restarts_instances_a_removal_stops_them_and_an_installation_starts_those_that_are_enabled() {
     for format in [Format::Deb, Format::Rpm] {
         let world = World::new();
         let host = installed(format);
@@ -99,5 +99,35 @@ fn a_removal_stops_instances_and_an_upgrade_restarts_them() {
         host.sh("! test -e /run/runtime-agent-apply@blue.sock; ! test -e /run/runtime-agent@blue").ok();
         assert_nothing_runs(&host);
         assert!(host.read_file("/etc/runtime-agent@blue/agent.toml").contains("plane-ca.pem"));
+
+        host.sh("mkdir -p /etc/runtime-agent@green").ok();
+        format.install(&host, &format.upgrade());
+        assert_runs(&host);
+        assert_eq!(host.property("runtime-agent@green.service", "ActiveState"), "inactive");
+
+        host.run(&["systemctl", "disable", UNITS[0], UNITS[1]]).ok();
+        format.remove(&host);
+        format.install(&host, &format.upgrade());
+        for unit in UNITS {
+            assert_eq!(host.property(unit, "ActiveState"), "inactive", "{unit}");
+        }
     }
+}
+
+#[test]
+fn an_instance_starts_where_etc_is_read_only_and_says_what_is_missing() {
+    let host = installed(Format::Deb);
+    host.run(&["systemctl", "enable", UNITS[0], UNITS[1]]).ok();
+    host.sh("mount --bind /etc /etc && mount -o remount,bind,ro /etc").ok();
+
+    host.run(&["systemctl", "start", UNITS[0], UNITS[1]]).ok();
+
+    for unit in UNITS {
+        assert_eq!(host.run(&["systemctl", "is-active", unit]).ok(), "active", "{unit}");
+    }
+    host.sh("! test -e /etc/runtime-agent@blue").ok();
+    host.run(&["runtime-agent", "--instance", "blue", "status"]).fails_with(3);
+    host.run(&["journalctl", "--sync"]).ok();
+    let journal = host.run(&["journalctl", "--no-pager", "--priority=warning", "--unit", UNITS[1]]).ok();
+    assert!(journal.contains("/etc/runtime-agent@blue/pairing has to come with the image"), "{journal}");
 }

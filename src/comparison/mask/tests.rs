@@ -171,3 +171,53 @@ proptest! {
         prop_assert_eq!(added, text);
     }
 }
+
+#[test]
+fn secrets_that_would_take_too_much_to_be_looked_for_make_no_mask_and_take_no_time() {
+    let odd: String = (0..2_000).map(|i| format!("w'$%\"\\\u{e4}{i:05} ")).collect();
+    let mut secrets = Secrets::default();
+    // Of each of them there would be 56 megabytes of forms.
+    for i in 0..64 {
+        secrets.learn(&file("user", &format!("{i}{odd}"), &json!({}))).unwrap();
+    }
+    let held: usize = secrets.forms.iter().chain(&secrets.cores).map(String::len).sum();
+    assert!(held <= 8 * 1024 * 1024, "{held} bytes");
+    assert_eq!(secrets.into_mask().unwrap_err(), TooMany);
+
+    let headers: Vec<_> = (0..200_000).map(|i| format!("canary{i:06}")).collect();
+    let mut secrets = Secrets::default();
+    secrets.learn(&file("user", "password", &json!({ "x": headers }))).unwrap();
+    assert_eq!(secrets.into_mask().unwrap_err(), TooMany);
+}
+
+#[test]
+fn the_same_secrets_in_many_generations_take_no_more_than_in_one() {
+    let secret = "odd'$%\"\\\u{e4} ".repeat(60);
+    let files = vec![file("user", &secret, &json!({})); 300];
+    assert_eq!(mask(&files).redact(&format!("<{secret}>")), "<[redacted]>");
+}
+
+#[test]
+fn secrets_that_overlap_everywhere_are_one_place() {
+    let values: Vec<_> = (4..400).map(|length| "a".repeat(length)).collect();
+    let mask = mask(&[file("user", "password", &json!({ "x": values }))]);
+    assert_eq!(mask.redact(&format!("b{}b", "a".repeat(16 * 1024))), "b[redacted]b");
+}
+
+proptest! {
+    #[test]
+    fn places_are_joined_as_if_each_byte_were_marked(places in prop::collection::vec((0..60_usize, 0..9_usize), 0..20)) {
+        let mut places: Vec<_> = places.into_iter().map(|(start, length)| start..start + length).collect();
+        places.sort_by_key(|place| place.end);
+        let mut apart = Vec::new();
+        places.iter().cloned().for_each(|place| join(place, &mut apart));
+        // Places that touch are one, too.
+        for (one, other) in apart.iter().zip(apart.iter().skip(1)) {
+            prop_assert!(one.end < other.start, "{apart:?}");
+        }
+        for byte in 0..70 {
+            let marked = places.iter().any(|place| place.contains(&byte));
+            prop_assert_eq!(marked, apart.iter().any(|place| place.contains(&byte)), "{}", byte);
+        }
+    }
+}
