@@ -36,7 +36,7 @@ fn in_json(text: &str) -> String {
 struct Values<'a>(&'a mut Vec<SecretString>);
 
 impl Values<'_> {
-    fn keep(self, value: impl ToString) {
+    fn keep(self, value: &impl ToString) {
         self.0.push(value.to_string().into());
     }
 }
@@ -65,22 +65,22 @@ impl<'de> Visitor<'de> for Values<'_> {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.keep(value);
+        self.keep(&value);
         Ok(())
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.keep(value);
+        self.keep(&value);
         Ok(())
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.keep(value);
+        self.keep(&value);
         Ok(())
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        self.keep(value);
+        self.keep(&value);
         Ok(())
     }
 
