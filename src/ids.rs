@@ -1,11 +1,12 @@
-//! Identifiers that the plane hands out, each a type of its own, so that one cannot be passed for another.
+//! Identifiers that the plane, or a client of the service broker, hands out, each a type of its own, so that one cannot
+//! be passed for another.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest identifier that is taken from the plane, in bytes. The plane's ids are UUIDs (36 bytes);
-/// the bound only keeps nonsense out of logs and file names.
+/// The longest identifier that is taken, in bytes. Nearly all are UUIDs (36 bytes); the bound only keeps nonsense out of
+/// logs and file names.
 pub const MAX_ID_BYTES: usize = 256;
 
 /// Why a text is not an identifier.
@@ -43,7 +44,7 @@ macro_rules! id {
         pub struct $name(Box<str>);
 
         impl $name {
-            /// The identifier as the plane wrote it.
+            /// The identifier as its maker wrote it.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -108,6 +109,14 @@ id! {
 id! {
     /// A bundle instance auth: credentials that were asked for by, or for, a runtime.
     InstanceAuthId
+}
+id! {
+    /// A service instance, named by the client of the service broker that made it.
+    ServiceInstanceId
+}
+id! {
+    /// A service binding, likewise.
+    ServiceBindingId
 }
 
 #[cfg(test)]
