@@ -74,14 +74,18 @@ fn learn_all(state: &ForeignState, secrets: &mut Secrets) -> Result<(), String> 
     for object in names(state, objects)? {
         let bundles = objects.join(object).join("bundles");
         for bundle in names(state, &bundles)? {
-            let path = bundles.join(bundle).join("credentials.json");
-            let text = match state.read(&path, LARGEST_FILE) {
-                Ok(text) => Zeroizing::new(text),
-                Err(ForeignError::Missing) => continue,
-                Err(error) => return Err(format!("{} {error}", path.display())),
-            };
-            left = left.checked_sub(text.len()).ok_or_else(|| format!("they are more than {LARGEST_SUM} bytes"))?;
-            secrets.learn(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+            let bundle = bundles.join(bundle);
+            let of_bindings = bundle.join("bindings");
+            let bindings = names(state, &of_bindings)?.into_iter().map(|binding| of_bindings.join(binding));
+            for path in std::iter::once(bundle.join("credentials.json")).chain(bindings) {
+                let text = match state.read(&path, LARGEST_FILE) {
+                    Ok(text) => Zeroizing::new(text),
+                    Err(ForeignError::Missing) => continue,
+                    Err(error) => return Err(format!("{} {error}", path.display())),
+                };
+                left = left.checked_sub(text.len()).ok_or_else(|| format!("they are more than {LARGEST_SUM} bytes"))?;
+                secrets.learn(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+            }
         }
     }
     Ok(())
@@ -122,6 +126,19 @@ mod tests {
         }
         assert_eq!(redaction.hide("ZGVtbzpwYSBzcy9jYW5hcnk="), "[redacted]", "as HTTP Basic has it");
         assert_eq!(redaction.hide("the user demo"), "the user demo");
+    }
+
+    #[test]
+    fn those_of_bindings_are_hidden_as_those_of_their_bundle_are() {
+        let host = Host::new();
+        credentials(&host, BASIC);
+        let folder = host.settings.agent_state.join("config/objects/aa/bundles/orders/bindings");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("till.json"), BASIC.replace("canary-header", "canary-till")).unwrap();
+        let redaction = Redaction::new(&host.settings.agent_state);
+        assert_eq!(redaction.hide("canary-header and canary-till"), "[redacted] and [redacted]");
+        fs::write(folder.join("other.json"), "{}").unwrap();
+        assert_eq!(Redaction::new(&host.settings.agent_state).hide("canary"), WITHHELD);
     }
 
     #[test]

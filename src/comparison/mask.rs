@@ -21,7 +21,7 @@ const PLAIN: [&str; 3] = ["username", "client_id", "token_url"];
 /// Values that a header may have and every JSON file has, too.
 const WORDS: [&str; 3] = ["true", "false", "null"];
 
-/// The version of `credentials.json` that is understood.
+/// The version of these files that is understood.
 const VERSION: u32 = 1;
 
 /// Secrets, as they are collected.
@@ -66,7 +66,7 @@ struct Csrf {
 }
 
 impl Secrets {
-    /// Learns those of a `credentials.json`.
+    /// Learns those of a `credentials.json`, or of the file of a binding, which has the same keys for them.
     ///
     /// # Errors
     /// When it is none. What was learned before then is kept.

@@ -81,7 +81,8 @@ fn mask_of<'a>(files: impl Iterator<Item = (&'a String, &'a PublishedFile)>) -> 
     let mut known = BTreeSet::new();
     for (name, file) in files {
         // What both generations have need not be read twice.
-        let is_wanted = file.kind == FileKind::Credentials && name.ends_with("/credentials.json");
+        // What has another ending says the same once more.
+        let is_wanted = file.kind == FileKind::Credentials && name.ends_with(".json");
         if is_wanted && known.insert(file.identity()) {
             secrets.learn(&file.read(LARGEST).ok()??).ok()?;
         }

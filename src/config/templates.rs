@@ -66,6 +66,8 @@ pub enum Each {
     Event,
     /// Once for each bundle whose credentials can be used.
     Credential,
+    /// Once for each binding of a service broker whose credentials can be used.
+    Binding,
 }
 
 impl fmt::Display for Each {
@@ -77,6 +79,7 @@ impl fmt::Display for Each {
             Self::Api => "api",
             Self::Event => "event",
             Self::Credential => "credential",
+            Self::Binding => "binding",
         })
     }
 }

@@ -14,7 +14,7 @@ use super::names;
 use super::public::{VERSION, kind, not_understood};
 use super::render::ApplicationNames;
 use crate::ids::{BundleId, InstanceAuthId};
-use crate::snapshot::{Bundle, Credential};
+use crate::snapshot::{Auth, Bundle, Credential};
 
 /// A value of the credentials files; it is read only while it is being written.
 #[derive(Clone)]
@@ -56,14 +56,21 @@ struct CredentialsFile<'a> {
     #[serde(rename = "type")]
     kind: Option<&'static str>,
     not_understood: Option<&'a str>,
+    #[serde(flatten)]
+    held: Held<'a>,
+    target_urls: BTreeMap<&'a str, Value<'a>>,
+    instances: Vec<InstanceFields<'a>>,
+}
+
+/// What credentials hold; nothing, where there are none that can be used.
+#[derive(Serialize)]
+pub(super) struct Held<'a> {
     credentials: BTreeMap<&'static str, Value<'a>>,
     headers: Lists<'a>,
     query_parameters: Lists<'a>,
     csrf: Option<CsrfFields<'a>>,
     certificate_common_name: Option<&'a str>,
     access_strategy: Option<&'a str>,
-    target_urls: BTreeMap<&'a str, Value<'a>>,
-    instances: Vec<InstanceFields<'a>>,
 }
 
 #[derive(Serialize)]
@@ -98,11 +105,6 @@ pub(super) fn files(bundle: &Bundle, names: &ApplicationNames) -> (Content, Cont
 impl<'a> CredentialsFile<'a> {
     fn new(bundle: &'a Bundle, names: &'a ApplicationNames) -> Self {
         let auth = bundle.usable_auth();
-        // A password in a URL is a credential too: without usable ones, no file holds any.
-        let target_url = |url: &'a str| match auth {
-            Some(_) => Value::plain(url),
-            None => Value::Plain(Cow::Owned(without_userinfo(url))),
-        };
         let mut instances: Vec<_> = bundle
             .instance_auths
             .iter()
@@ -119,6 +121,16 @@ impl<'a> CredentialsFile<'a> {
             usable: auth.is_some(),
             kind: auth.map(|auth| kind(&auth.credential)),
             not_understood: not_understood(bundle),
+            held: Held::of(auth),
+            target_urls: target_urls(bundle, names, auth),
+            instances,
+        }
+    }
+}
+
+impl<'a> Held<'a> {
+    pub(super) fn of(auth: Option<&'a Auth>) -> Self {
+        Self {
             credentials: auth.map(|auth| values(&auth.credential)).unwrap_or_default(),
             headers: auth.map(|auth| lists(&auth.headers)).unwrap_or_default(),
             query_parameters: auth.map(|auth| lists(&auth.query_parameters)).unwrap_or_default(),
@@ -131,10 +143,22 @@ impl<'a> CredentialsFile<'a> {
             }),
             certificate_common_name: auth.and_then(|auth| auth.certificate_common_name.as_deref()),
             access_strategy: auth.and_then(|auth| auth.access_strategy.as_deref()),
-            target_urls: names.apis_of(bundle).map(|(api, key)| (key.as_str(), target_url(&api.target_url))).collect(),
-            instances,
         }
     }
+}
+
+/// Where the bundle's APIs are called with these credentials, by their keys. A password in a URL is a credential too:
+/// without usable ones, no file holds any.
+pub(super) fn target_urls<'a>(
+    bundle: &'a Bundle,
+    names: &'a ApplicationNames,
+    auth: Option<&Auth>,
+) -> BTreeMap<&'a str, Value<'a>> {
+    let url = |url: &'a str| match auth {
+        Some(_) => Value::plain(url),
+        None => Value::Plain(Cow::Owned(without_userinfo(url))),
+    };
+    names.apis_of(bundle).map(|(api, key)| (key.as_str(), url(&api.target_url))).collect()
 }
 
 /// The parts of a credential by their keys; none for one that this program does not know.
@@ -175,15 +199,14 @@ fn environment(file: &CredentialsFile<'_>) -> Content {
     if let Some(kind) = file.kind {
         environment.set("CREDENTIALS_TYPE", Value::plain(kind));
     }
-    set_all(&mut environment, "", &file.credentials, &file.headers, &file.query_parameters);
-    if let Some(csrf) = &file.csrf {
+    let Held { credentials, headers, query_parameters, csrf, certificate_common_name, access_strategy } = &file.held;
+    set_all(&mut environment, "", credentials, headers, query_parameters);
+    if let Some(csrf) = csrf {
         environment.set("CSRF_URL", Value::plain(csrf.url));
         environment.set("CSRF_TYPE", Value::plain(csrf.kind));
         set_all(&mut environment, "CSRF_", &csrf.credentials, &csrf.headers, &csrf.query_parameters);
     }
-    for (name, text) in
-        [("CERTIFICATE_COMMON_NAME", file.certificate_common_name), ("ACCESS_STRATEGY", file.access_strategy)]
-    {
+    for (name, text) in [("CERTIFICATE_COMMON_NAME", certificate_common_name), ("ACCESS_STRATEGY", access_strategy)] {
         if let Some(text) = text {
             environment.set(name, Value::plain(text));
         }

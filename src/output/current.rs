@@ -8,16 +8,18 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::bindings::{self, GivenBinding};
 use super::blobs::Blobs;
 use super::digest::DigestKey;
 use super::folder::name_on_disk;
 use super::given::{GivenBundles, GivenKeys, given_keys};
 use super::layout::{Layout, application, applications, link_to, names};
-use super::manifest::{Entry, GenerationNumber, MANIFEST_VERSION, Manifest};
+use super::manifest::{Entry, GenerationNumber, MANIFEST_VERSION, Manifest, Slug};
 use super::outputs::{OUTPUTS_VERSION, Outputs};
-use super::render::{ApplicationNames, Names};
+use super::render::{ApplicationNames, Given, Names};
 use super::rendering;
 use crate::disk::DiskError;
+use crate::ids::InstanceAuthId;
 use crate::snapshot::Sha256;
 
 /// What `current` leads to.
@@ -177,14 +179,33 @@ fn inside(layout: &Layout, key: &DigestKey, folder: &Path, entry: &Entry) -> Res
     let mut given = ApplicationNames::default();
     let GivenBundles { bundles } = parse(&object.join("application.json"))?.ok_or_else(changed)?;
     for bundle in bundles {
-        let path = object.join("bundles").join(bundle.folder.as_str()).join("bundle.json");
-        let GivenKeys { apis, events, documents } = parse(&path)?.ok_or_else(changed)?;
+        let folder = object.join("bundles").join(bundle.folder.as_str());
+        let GivenKeys { apis, events, documents } = parse(&folder.join("bundle.json"))?.ok_or_else(changed)?;
+        let bindings = given_to_bindings(&folder.join(bindings::FOLDER))?.ok_or_else(changed)?;
+        given.bindings.insert(bundle.id.clone(), bindings);
         given.apis.insert(bundle.id.clone(), given_keys(apis));
         given.events.insert(bundle.id.clone(), given_keys(events));
         given.documents.insert(bundle.id.clone(), given_keys(documents));
         given.bundles.insert(bundle.id, (bundle.name, bundle.folder));
     }
     Ok(given)
+}
+
+/// The names that bindings were given, from their files in `folder`, where there are any. Nothing where one of them is no
+/// such file.
+fn given_to_bindings(folder: &Path) -> Result<Option<Given<InstanceAuthId>>, DiskError> {
+    let mut given = Given::new();
+    if !folder.is_dir() {
+        return Ok(Some(given));
+    }
+    for name in names(folder)? {
+        let slug = name.strip_suffix(".json").and_then(|stem| Slug::try_from(stem.to_owned()).ok());
+        let (Some(slug), Some(GivenBinding { binding })) = (slug, parse(&folder.join(&name))?) else {
+            return Ok(None);
+        };
+        given.insert(binding.auth_id, (binding.id.to_string(), slug));
+    }
+    Ok(Some(given))
 }
 
 fn parse<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DiskError> {

@@ -21,6 +21,8 @@ use crate::snapshot::Sha256;
 pub(super) const PUBLIC: u32 = 0o644;
 /// The mode of a file that only the agent and the group of the output folder may read.
 pub(super) const SECRET: u32 = 0o640;
+/// The mode of a file that only the agent may read.
+pub(super) const PRIVATE: u32 = 0o600;
 /// The mode of folders, less the umask. The group, and the setgid bit that hands it on, come from the folder above.
 pub(super) const FOLDER: u32 = 0o755;
 

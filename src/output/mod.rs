@@ -11,6 +11,7 @@
 //! config/objects/<object>/bundles/<bundle>/bundle.json       0644  APIs, events, what kind of credentials
 //! config/objects/<object>/bundles/<bundle>/credentials.json  0640  the credentials
 //! config/objects/<object>/bundles/<bundle>/credentials.env   0640  the same for `EnvironmentFile=`
+//! config/objects/<object>/bundles/<bundle>/bindings/<binding>.json  0600  those of one binding, for the agent alone
 //! config/objects/<object>/bundles/<bundle>/apis/<key>.<ending> -> ../../../../../texts/<sha256>
 //! config/texts/<sha256>                                0644  the text of a specification or document
 //! config/0007/outputs.json                             0644  what templates made, and where it goes; where there are any
@@ -42,6 +43,11 @@
 //! Each file's content is a blob, named by an HMAC over content and mode, so that generations share what did not change.
 //! What goes outside is only listed in `outputs.json` (`version`, 1, and `outputs`: a list of `template`, `item`,
 //! `destination`, `blob`, `size`, `mode`), for the applier.
+//!
+//! What bindings of a service broker are to call a bundle with is in no file, for it is for their holders. Only where a
+//! template is rendered for bindings, the folder of a bundle has `bindings/`: one file for each, with the keys of
+//! `credentials.json` but for `bundle`, `not_understood` and `instances`, and with `binding` (`id`, `instance_id`,
+//! `auth_id`). Nobody but the agent is to read those; templates make of them what is to be read.
 //!
 //! # Files for everybody
 //!
@@ -101,6 +107,7 @@
 //! in an environment: a comment says that it is left out, and `credentials.json` has it.
 
 mod address;
+mod bindings;
 mod blobs;
 mod credentials;
 mod current;

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::bindings::{self, Bindings};
 use super::credentials;
-use super::folder::{Folder, PUBLIC, SECRET, json};
+use super::folder::{Folder, PRIVATE, PUBLIC, SECRET, json};
 use super::manifest::Slug;
 use super::names::assign;
 use super::public::{ApplicationFile, BundleFile};
-use crate::ids::{ApplicationId, BundleId, DefinitionId};
-use crate::snapshot::{ApiDefinition, Application, Bundle, Document, EventDefinition, Naming, Sha256, Specification};
+use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId};
+use crate::snapshot::{
+    ApiDefinition, Application, Binding, Bundle, Document, EventDefinition, Naming, Sha256, Specification,
+};
 
 /// The names that were given to things of one kind, and what they were made from.
 pub(crate) type Given<Id> = BTreeMap<Id, (String, Slug)>;
@@ -33,6 +36,8 @@ pub(crate) struct ApplicationNames {
     pub(crate) events: BTreeMap<BundleId, Given<DefinitionId>>,
     /// The keys of each bundle's documents.
     pub(crate) documents: BTreeMap<BundleId, Given<DefinitionId>>,
+    /// The names of each bundle's bindings, by their instance auths: one binding can have two, one after the other.
+    pub(crate) bindings: BTreeMap<BundleId, Given<InstanceAuthId>>,
 }
 
 /// Two things of an application have the same id, so the snapshot does not describe one state.
@@ -122,6 +127,10 @@ impl ApplicationNames {
                 keys("event", before.events.get(id), events).map_err(|event| repeated(format!("the event {event}")))?;
             let documents = keys("document", before.documents.get(id), documents)
                 .map_err(|document| repeated(format!("the document {document}")))?;
+            let bindings = bundle.bindings().map(|binding| (&binding.auth.id, binding.id));
+            let bindings = keys("binding", before.bindings.get(id), bindings)
+                .map_err(|auth| repeated(format!("the instance auth {auth}")))?;
+            names.bindings.insert(id.clone(), bindings);
             names.apis.insert(id.clone(), apis);
             names.events.insert(id.clone(), events);
             names.documents.insert(id.clone(), documents);
@@ -152,6 +161,13 @@ impl ApplicationNames {
     pub(super) fn documents_of<'a>(&'a self, bundle: &'a Bundle) -> impl Iterator<Item = (&'a Document, &'a Slug)> {
         with_keys(self.documents.get(&bundle.id), &bundle.documents, |document| &document.id)
     }
+
+    /// Its bindings, in the order of their instance auths.
+    pub(crate) fn bindings_of<'a>(&'a self, bundle: &'a Bundle) -> impl Iterator<Item = (Binding<'a>, &'a Slug)> {
+        let given = self.bindings.get(&bundle.id);
+        let mut bindings: BTreeMap<_, _> = bundle.bindings().map(|binding| (&binding.auth.id, binding)).collect();
+        given.into_iter().flatten().filter_map(move |(id, (_, slug))| Some((bindings.remove(id)?, slug)))
+    }
 }
 
 fn with_keys<'a, T>(
@@ -164,11 +180,11 @@ fn with_keys<'a, T>(
 }
 
 /// The keys of the parts of one bundle; an error names one that is there twice.
-fn keys<'a>(
+fn keys<'a, Id: Ord + Clone + std::fmt::Display>(
     word: &str,
-    before: Option<&Given<DefinitionId>>,
-    parts: impl Iterator<Item = (&'a DefinitionId, &'a Box<str>)>,
-) -> Result<Given<DefinitionId>, &'a DefinitionId> {
+    before: Option<&Given<Id>>,
+    parts: impl Iterator<Item = (&'a Id, impl std::fmt::Display)>,
+) -> Result<Given<Id>, &'a Id> {
     let mut names = BTreeMap::new();
     for (id, name) in parts {
         if names.insert(id.clone(), name.to_string()).is_some() {
@@ -195,7 +211,12 @@ pub(crate) fn given<Id: Ord + Clone + std::fmt::Display>(
 }
 
 /// The folder of an application, under the names that were given for it.
-pub(super) fn folder(application: &Application, naming: Naming, names: &ApplicationNames) -> Folder {
+pub(super) fn folder(
+    application: &Application,
+    naming: Naming,
+    names: &ApplicationNames,
+    of_bindings: Bindings,
+) -> Folder {
     let mut folder = Folder::default();
     folder.insert("application.json".to_owned(), PUBLIC, json(&ApplicationFile::new(application, naming, names)));
     for (bundle, slug) in names.bundles_of(application) {
@@ -205,6 +226,12 @@ pub(super) fn folder(application: &Application, naming: Naming, names: &Applicat
         folder.insert(format!("bundles/{slug}/credentials.env"), SECRET, secret_env);
         for (path, text) in texts_of(bundle, names) {
             folder.link(format!("bundles/{slug}/{path}"), text);
+        }
+        if of_bindings == Bindings::Kept {
+            for (binding, name) in names.bindings_of(bundle) {
+                let path = format!("bundles/{slug}/{}/{name}.json", bindings::FOLDER);
+                folder.insert(path, PRIVATE, bindings::file(bundle, &binding, names));
+            }
         }
     }
     folder

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 
+use super::bindings::Bindings;
 use super::blobs::{Blobs, IncomingBlobs};
 use super::digest::DigestKey;
 use super::folder::{FOLDER, PUBLIC, json};
 use super::manifest::ObjectName;
 use super::outputs::{OUTPUTS_VERSION, OutputEntry, Outputs};
 use super::store::OutputError;
-use crate::config::Settings;
+use crate::config::{Each, Settings};
 use crate::disk::{self, DiskError};
 use crate::snapshot::Sha256;
 use crate::template::{Landscape, RenderError, Rendered, TemplateError, Templates};
@@ -47,6 +48,12 @@ impl Rendering {
         sum_of_files(directory, MAX_DEPTH, &mut sum)?;
         let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Some(Self { templates, host, source: Sha256::of(sum) }))
+    }
+
+    /// Whether they need what bindings are to call their bundles with.
+    pub(super) fn bindings(&self) -> Bindings {
+        let needed = self.templates.rules().any(|(rule, _)| rule.for_each == Each::Binding);
+        if needed { Bindings::Kept } else { Bindings::LeftOut }
     }
 
     /// What tells these templates from others: a generation that was made by others is not the same.

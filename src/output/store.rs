@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::bindings::Bindings;
 use super::blobs::Blobs;
 use super::current::Current;
 use super::digest::DigestKey;
-use super::folder::{FOLDER, PUBLIC, json, name_on_disk};
+use super::folder::{FOLDER, Folder, PUBLIC, json, name_on_disk};
 use super::layout::{Layout, application, applications, link_to};
 use super::manifest::{Changes, Entry, GenerationNumber, MANIFEST_VERSION, Manifest, ObjectName, RenderedSet, Slug};
 use super::public::Catalogue;
@@ -245,12 +246,21 @@ impl Store {
                 let entry = Entry {
                     name: application.name.to_string(),
                     folder: folder.clone(),
-                    object: render::folder(application, snapshot.naming(), inside).name(&self.key),
+                    object: self.folder(snapshot, application, inside).name(&self.key),
                     bundles: u32::try_from(application.bundles.len()).unwrap_or(u32::MAX),
                 };
                 (application.id.clone(), entry)
             })
             .collect()
+    }
+
+    /// The folder of an application, with all in it that templates see.
+    fn folder(&self, snapshot: &Snapshot, application: &Application, names: &ApplicationNames) -> Folder {
+        let bindings = match &self.templates {
+            InForce::These(rendering) => rendering.bindings(),
+            InForce::None | InForce::Unusable(_) => Bindings::LeftOut,
+        };
+        render::folder(application, snapshot.naming(), names, bindings)
     }
 
     /// Writes everything beside, makes it durable in one step, and gives it its names, that of the generation last.
@@ -313,7 +323,7 @@ impl Store {
                 continue;
             }
             let beside = Staged::new_in(&self.layout.objects(), FOLDER)?;
-            render::folder(application, snapshot.naming(), inside).write(beside.path())?;
+            self.folder(snapshot, application, inside).write(beside.path())?;
             staged.push((beside, path, if present { Place::Taken } else { Place::Free }));
         }
         Ok(staged)

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
+use super::bindings;
 use super::blobs::Blobs;
 use super::current::{self, Current, Damage};
 use super::digest::DigestKey;
@@ -20,6 +21,7 @@ use super::render::Names;
 use super::texts::{Texts, linked};
 use crate::config::FileMode;
 use crate::disk::DiskError;
+use crate::template::ItemPlace;
 
 /// The output folder, to be looked at.
 #[derive(Debug)]
@@ -170,7 +172,8 @@ impl View {
                 return Err(ViewError::Damaged { number, why });
             };
             // Whoever hides what they hold has to see all of them.
-            let with_credentials = paths.iter().filter(|path| path.ends_with("/credentials.json")).count();
+            let with_credentials =
+                paths.iter().filter(|path| place_in_bundle(path) == Some("credentials.json")).count();
             if with_credentials != entry.bundles as usize {
                 let why = format!(
                     "{} holds the credentials of {with_credentials} bundles and not of {}",
@@ -198,7 +201,15 @@ impl View {
                 files.insert(format!("applications/{}/{path}", entry.folder), file);
             }
         }
-        for (entry, file) in self.output_files(number)? {
+        let outputs = self.output_files(number)?;
+        if let Some((missing, _)) = outputs.iter().find(|(entry, _)| {
+            let file = file_of_binding(&entry.item);
+            file.is_some_and(|file| !files.contains_key(&file))
+        }) {
+            let why = format!("the credentials of {} are not there", missing.item);
+            return Err(ViewError::Damaged { number, why });
+        }
+        for (entry, file) in outputs {
             files.insert(entry.destination, file);
         }
         Ok(files)
@@ -221,8 +232,22 @@ impl View {
     }
 }
 
+/// The part of a path in the folder of an application that is below the folder of a bundle.
+fn place_in_bundle(path: &str) -> Option<&str> {
+    path.strip_prefix("bundles/")?.split_once('/').map(|(_, place)| place)
+}
+
 fn is_for_credentials(path: &str) -> bool {
-    path.ends_with("/credentials.json") || path.ends_with("/credentials.env")
+    place_in_bundle(path).is_some_and(|place| {
+        matches!(place, "credentials.json" | "credentials.env") || place.split('/').next() == Some(bindings::FOLDER)
+    })
+}
+
+/// Where the credentials lie that a file was rendered with, where it was for a binding.
+fn file_of_binding(item: &ItemPlace) -> Option<String> {
+    let (application, bundle, binding) = (item.application.as_ref()?, item.bundle.as_ref()?, item.binding.as_ref()?);
+    let folder = bindings::FOLDER;
+    Some(format!("applications/{}/bundles/{}/{folder}/{}.json", application.slug, bundle.slug, binding.slug))
 }
 
 fn explain(number: GenerationNumber, damage: Damage) -> ViewError {

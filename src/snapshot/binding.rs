@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::InstanceAuth;
+use super::{Auth, Bundle, Condition, Credential, InstanceAuth};
+use crate::ids::{ServiceBindingId, ServiceInstanceId};
 
 /// The binding that an instance auth was asked for, as a service broker marks it in the context of its request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,11 +31,39 @@ impl InstanceAuth {
     pub fn binding(&self) -> Option<BindingContext> {
         self.context.as_deref().and_then(BindingContext::of)
     }
+
+    /// Its credentials, where they can be used: they were granted, and are of a kind that this program understands.
+    pub fn usable_auth(&self) -> Option<&Auth> {
+        let granted = self.auth.as_ref().filter(|_| self.condition == Condition::Succeeded);
+        granted.filter(|auth| !matches!(auth.credential, Credential::Unknown(_)))
+    }
+}
+
+/// A binding, and what became of the request for its credentials.
+#[derive(Debug, Clone)]
+pub struct Binding<'a> {
+    /// The binding.
+    pub id: ServiceBindingId,
+    /// The service instance that it belongs to.
+    pub instance: ServiceInstanceId,
+    /// What was asked for it.
+    pub auth: &'a InstanceAuth,
+}
+
+impl Bundle {
+    /// The bindings of this runtime, in the order of their instance auths. Those whose ids nobody would take are left
+    /// out; what was asked for them is nevertheless not for the bundle as a whole.
+    pub fn bindings(&self) -> impl Iterator<Item = Binding<'_>> {
+        self.instance_auths.iter().filter_map(|auth| {
+            let BindingContext { instance_id, binding_id } = auth.binding()?;
+            Some(Binding { id: binding_id.parse().ok()?, instance: instance_id.parse().ok()?, auth })
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Auth, Bundle, Condition, Credential, example};
+    use super::super::example;
     use super::*;
 
     const MARKED: &str = r#"{"instance_id":"i-1","binding_id":"b-1","runtime_id":"r-1","more":{"of":["it"]}}"#;
@@ -97,5 +126,33 @@ mod tests {
         bundle.instance_auths =
             vec![granted("1", None), granted("2", Some(r#"{"runtime":"r"}"#)), granted("9", Some(MARKED))];
         assert_eq!(used(&bundle), Some("2"));
+    }
+
+    #[test]
+    fn a_binding_is_one_whatever_became_of_it_and_its_credentials_are_used_once_they_are_granted_and_understood() {
+        let mut bundle = example::bundle("b", "Orders");
+        let mut pending = granted("2", Some(MARKED));
+        pending.condition = Condition::Pending;
+        let mut unknown = granted("3", Some(MARKED));
+        unknown.auth = Some(example::auth(Credential::Unknown("Teapot".into())));
+        bundle.instance_auths = vec![granted("0", None), granted("1", Some(MARKED)), pending, unknown];
+        let seen: Vec<_> = bundle
+            .bindings()
+            .map(|binding| {
+                assert_eq!((binding.id.as_str(), binding.instance.as_str()), ("b-1", "i-1"));
+                (binding.auth.id.as_str(), binding.auth.usable_auth().is_some())
+            })
+            .collect();
+        assert_eq!(seen, [("1", true), ("2", false), ("3", false)]);
+    }
+
+    #[test]
+    fn what_was_asked_for_a_binding_that_nobody_would_name_so_is_for_nobody() {
+        let mut bundle = example::bundle("b", "Orders");
+        for odd in ["b 1".to_owned(), "b\\n".to_owned(), "b".repeat(257)] {
+            let context = format!(r#"{{"instance_id":"i-1","binding_id":"{odd}"}}"#);
+            bundle.instance_auths = vec![granted("1", Some(&context))];
+            assert_eq!((bundle.bindings().count(), used(&bundle)), (0, None), "{odd}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
 
-pub use binding::BindingContext;
+pub use binding::{Binding, BindingContext};
 pub use naming::{NAMING_LABEL, Naming};
 pub use text::{InvalidSha256, Reading, Sha256, TextKind, TextPlace, TextSlot};
 

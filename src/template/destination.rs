@@ -109,13 +109,14 @@ impl std::fmt::Debug for Root {
 
 impl minijinja::value::Object for Root {
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        let ItemPlace { application, bundle, api, event } = &self.item;
+        let ItemPlace { application, bundle, api, event, binding } = &self.item;
         let value = match key {
             "runtime" => Some(View::value(Id(self.runtime.as_str().into()))),
             "application" => application.as_ref().map(place),
             "bundle" => bundle.as_ref().map(place),
             "api" => api.as_ref().map(place),
             "event" => event.as_ref().map(place),
+            "binding" => binding.as_ref().map(place),
             _ => None,
         };
         if value.is_none() {
@@ -124,6 +125,7 @@ impl minijinja::value::Object for Root {
                 ("bundle", bundle.is_some()),
                 ("api", api.is_some()),
                 ("event", event.is_some()),
+                ("binding", binding.is_some()),
                 ("runtime", true),
             ];
             let names = || there.into_iter().filter(|(_, there)| *there).map(|(name, _)| name.to_owned()).collect();

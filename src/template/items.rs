@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ApplicationId, BundleId, DefinitionId};
+use crate::ids::{ApplicationId, BundleId, DefinitionId, ServiceBindingId};
 use crate::output::manifest::Slug;
 
 /// A thing by its id, and the name that was made for it.
@@ -33,6 +33,9 @@ pub struct ItemPlace {
     /// The event of that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<Named<DefinitionId>>,
+    /// The binding whose credentials it is rendered for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Named<ServiceBindingId>>,
 }
 
 impl fmt::Display for ItemPlace {
@@ -43,6 +46,7 @@ impl fmt::Display for ItemPlace {
             ("bundle", self.bundle.as_ref().map(|named| &named.slug)),
             ("API", self.api.as_ref().map(|named| &named.slug)),
             ("event", self.event.as_ref().map(|named| &named.slug)),
+            ("binding", self.binding.as_ref().map(|named| &named.slug)),
         ];
         let mut before = "";
         for (word, slug) in parts.into_iter().filter_map(|(word, slug)| Some((word, slug?))) {

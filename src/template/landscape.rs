@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use minijinja::value::{Object, Value};
 
-use super::fields::{Agent, ApiView, ApplicationView, BundleView, CredentialsView, EventView, Host, Runtime};
+use super::fields::{
+    Agent, ApiView, ApplicationView, BindingView, BundleView, CredentialsView, EventView, Holder, Host, Runtime,
+};
 use super::items::{ItemPlace, Named};
 use super::view::{List, View, missed};
 use crate::config::Each;
-use crate::ids::RuntimeId;
+use crate::ids::{RuntimeId, ServiceBindingId, ServiceInstanceId};
 use crate::output::Names;
 use crate::output::manifest::Slug;
-use crate::snapshot::{ApiDefinition, Application, Bundle, EventDefinition, Snapshot};
+use crate::snapshot::{ApiDefinition, Application, Bundle, EventDefinition, InstanceAuth, Snapshot};
 
 /// A snapshot under the names that were given for it, to be rendered.
 #[derive(Clone)]
@@ -42,6 +44,15 @@ pub(super) struct BundleEntry {
     pub(super) slug: Slug,
     pub(super) apis: Vec<(usize, Slug)>,
     pub(super) events: Vec<(usize, Slug)>,
+    bindings: Vec<BindingEntry>,
+}
+
+/// A binding whose credentials can be used.
+pub(super) struct BindingEntry {
+    at: usize,
+    pub(super) id: ServiceBindingId,
+    pub(super) instance: ServiceInstanceId,
+    pub(super) slug: Slug,
 }
 
 /// One thing that a template is rendered for, by its places in the index.
@@ -50,7 +61,8 @@ pub(super) struct Item {
     pub(super) each: Each,
     application: usize,
     bundle: usize,
-    definition: usize,
+    /// Which of the bundle's APIs, events or bindings.
+    part: usize,
 }
 
 impl Landscape {
@@ -77,7 +89,15 @@ impl Landscape {
                             .events_of(bundle)
                             .filter_map(|(event, key)| Some((*events.get(&event.id)?, key.clone())));
                         let events = events.collect();
-                        Some(BundleEntry { at: *places.get(&bundle.id)?, slug: slug.clone(), apis, events })
+                        let auths: BTreeMap<_, _> =
+                            bundle.instance_auths.iter().enumerate().map(|(at, auth)| (&auth.id, at)).collect();
+                        let bindings = inside.bindings_of(bundle).filter_map(|(binding, slug)| {
+                            binding.auth.usable_auth()?;
+                            let at = *auths.get(&binding.auth.id)?;
+                            Some(BindingEntry { at, id: binding.id, instance: binding.instance, slug: slug.clone() })
+                        });
+                        let bindings = bindings.collect();
+                        Some(BundleEntry { at: *places.get(&bundle.id)?, slug: slug.clone(), apis, events, bindings })
                     })
                     .collect();
                 Some(ApplicationEntry { at, slug: slug.clone(), bundles })
@@ -95,7 +115,7 @@ impl Landscape {
     pub(super) fn items(&self, each: Each) -> Vec<Item> {
         let land = &self.0;
         let mut items = Vec::new();
-        let mut add = |application, bundle, definition| items.push(Item { each, application, bundle, definition });
+        let mut add = |application, bundle, part| items.push(Item { each, application, bundle, part });
         if each == Each::Once {
             add(0, 0, 0);
             return items;
@@ -115,6 +135,7 @@ impl Landscape {
                     Each::Credential => {}
                     Each::Api => (0..entry.apis.len()).for_each(|api| add(application, bundle, api)),
                     Each::Event => (0..entry.events.len()).for_each(|event| add(application, bundle, event)),
+                    Each::Binding => (0..entry.bindings.len()).for_each(|binding| add(application, bundle, binding)),
                 }
             }
         }
@@ -139,12 +160,16 @@ impl Landscape {
         match item.each {
             Each::Once | Each::Application | Each::Bundle | Each::Credential => {}
             Each::Api => {
-                let (api, key) = land.api(item.application, item.bundle, item.definition);
+                let (api, key) = land.api(item.application, item.bundle, item.part);
                 place.api = Some(Named { id: api.id.clone(), slug: key.clone() });
             }
             Each::Event => {
-                let (event, key) = land.event(item.application, item.bundle, item.definition);
+                let (event, key) = land.event(item.application, item.bundle, item.part);
                 place.event = Some(Named { id: event.id.clone(), slug: key.clone() });
+            }
+            Each::Binding => {
+                let (binding, _) = land.binding(item.application, item.bundle, item.part);
+                place.binding = Some(Named { id: binding.id.clone(), slug: binding.slug.clone() });
             }
         }
         place
@@ -174,6 +199,11 @@ impl Land {
         let (at, key) = &self.applications[application].bundles[bundle].events[event];
         (&self.bundle(application, bundle).events[*at], key)
     }
+
+    pub(super) fn binding(&self, application: usize, bundle: usize, binding: usize) -> (&BindingEntry, &InstanceAuth) {
+        let entry = &self.applications[application].bundles[bundle].bindings[binding];
+        (entry, &self.bundle(application, bundle).instance_auths[entry.at])
+    }
 }
 
 /// The names that every template has.
@@ -188,6 +218,7 @@ pub(super) fn names_for(each: Each) -> impl Iterator<Item = &'static str> {
         Each::Api => &["application", "bundle", "api"],
         Each::Event => &["application", "bundle", "event"],
         Each::Credential => &["application", "bundle", "credential"],
+        Each::Binding => &["application", "bundle", "binding", "credential"],
     };
     EVERYWHERE.into_iter().chain(own.iter().copied())
 }
@@ -210,7 +241,7 @@ impl Object for Root {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        let Item { each, application, bundle, definition } = self.item;
+        let Item { each, application, bundle, part } = self.item;
         if !names_for(each).any(|name| name == key) {
             missed("", key, || names_for(each).map(ToOwned::to_owned).collect());
             return None;
@@ -227,9 +258,13 @@ impl Object for Root {
             }
             "application" => View::value(ApplicationView { land: land(), application }),
             "bundle" => View::value(BundleView { land: land(), application, bundle }),
-            "api" => View::value(ApiView { land: land(), application, bundle, api: definition }),
-            "event" => View::value(EventView { land: land(), application, bundle, event: definition }),
-            "credential" => View::value(CredentialsView { land: land(), application, bundle }),
+            "api" => View::value(ApiView { land: land(), application, bundle, api: part }),
+            "event" => View::value(EventView { land: land(), application, bundle, event: part }),
+            "binding" => View::value(BindingView { land: land(), application, bundle, binding: part }),
+            "credential" => {
+                let holder = if each == Each::Binding { Holder::Binding(part) } else { Holder::Bundle };
+                View::value(CredentialsView { land: land(), application, bundle, holder })
+            }
             _ => return None,
         })
     }

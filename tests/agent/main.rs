@@ -6,6 +6,7 @@
 
 mod access;
 mod asking;
+mod bindings;
 mod canary;
 mod commands;
 mod credential;

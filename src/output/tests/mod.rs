@@ -1,5 +1,6 @@
 //! The promises of the output folder, held against real folders.
 
+mod bindings;
 mod damage;
 mod example;
 mod property;

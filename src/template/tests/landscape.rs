@@ -1,4 +1,4 @@
-//! A landscape to render: two applications, with credentials of each kind, all of which are canaries.
+//! A landscape to render: two applications, with credentials of each kind, all of which are canaries, and two bindings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,6 +69,10 @@ pub(super) fn applications() -> Vec<Application> {
             }),
             ..auth(Credential::Basic { username: "canary-user".into(), password: secret("canary pass\"word\\") })
         }),
+        instance_auths: vec![
+            of_binding("auth-3", "Till 4 (north)", Condition::Succeeded, "canary till's \"4\""),
+            of_binding("auth-4", "Till 5 (north)", Condition::Pending, "canary-pending"),
+        ],
         ..bundle("bundle-1", "Orders")
     };
     let people = Bundle {
@@ -107,6 +111,19 @@ pub(super) fn applications() -> Vec<Application> {
         },
         Application { bundles: vec![people, pending], ..application("app-2", "CRM") },
     ]
+}
+
+/// What was asked for one binding; its id is the name without blanks.
+pub(super) fn of_binding(id: &str, binding: &str, condition: Condition, password: &str) -> InstanceAuth {
+    let context =
+        serde_json::json!({"instance_id": "tills", "binding_id": binding.replace(' ', "_"), "runtime_id": "r"});
+    InstanceAuth {
+        id: id.parse().unwrap(),
+        condition,
+        message: None,
+        context: Some(context.to_string().into()),
+        auth: Some(auth(Credential::Basic { username: "canary-till".into(), password: secret(password) })),
+    }
 }
 
 fn secret(text: &str) -> SecretString {

@@ -1,5 +1,6 @@
 //! The promises of templates, held against a small landscape.
 
+mod bindings;
 mod bounds;
 mod files;
 mod landscape;

@@ -43,7 +43,10 @@ fn every_example_renders_what_is_expected() {
         seen.push(name);
     }
     seen.sort();
-    assert_eq!(seen, ["catalogue", "environment-file", "envoy", "nginx", "prometheus", "systemd-dropin"]);
+    assert_eq!(
+        seen,
+        ["binding-file", "catalogue", "environment-file", "envoy", "nginx", "prometheus", "systemd-dropin"]
+    );
 }
 
 #[test]
@@ -87,13 +90,20 @@ fn missing_yaml(output: &std::process::Output) -> bool {
 }
 
 #[test]
-fn a_shell_reads_the_file_of_variables() {
+fn a_shell_reads_the_files_of_variables() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("env");
-    fs::write(&path, &files("environment-file")["/etc/app-env/warehouse-eu.orders.env"]).unwrap();
+    let printed = |text: &str, script: &str| {
+        fs::write(&path, text).unwrap();
+        let output = Command::new("sh").args(["-euc", script, "sh"]).arg(&path).env_clear().output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
     let script = r#". "$1"; printf '%s|%s|%s' "$APPLICATION" "$API_USER" "$API_PASSWORD""#;
-    let output = Command::new("sh").args(["-euc", script, "sh"]).arg(&path).env_clear().output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "Warehouse (EU)|canary-user|canary pass\"word\\");
+    let text = &files("environment-file")["/etc/app-env/warehouse-eu.orders.env"];
+    assert_eq!(printed(text, script), "Warehouse (EU)|canary-user|canary pass\"word\\");
+    let script = r#". "$1"; printf '%s|%s|%s|%s' "$BINDING_ID" "$SERVICE_INSTANCE_ID" "$API_USER" "$API_PASSWORD""#;
+    let text = &files("binding-file")["/etc/app-env/bindings/warehouse-eu.orders.till-4-north.env"];
+    assert_eq!(printed(text, script), "Till_4_(north)|tills|canary-till|canary till's \"4\"");
 }
 
 #[test]
