@@ -29,6 +29,7 @@ mod ownership;
 pub mod pairing;
 pub mod renewal;
 pub mod seclusion;
+pub mod serving;
 pub mod snapshot;
 pub mod template;
 pub mod token;

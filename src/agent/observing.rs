@@ -4,15 +4,10 @@
 
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::board::Board;
 use super::status::{Area, Severity};
@@ -21,15 +16,18 @@ use crate::control::{self, Observed};
 use crate::disk::{self, DiskError};
 use crate::event::Retry;
 use crate::metrics;
+use crate::serving::{self, Answered, Limits};
 
-/// How many clients are served at once; others wait.
-const MOST_CLIENTS: usize = 8;
-
-/// How long a client may take to say what it wants: 5 seconds.
-const REQUEST: Duration = Duration::from_secs(5);
-
-/// How long a client is served in all: 15 seconds. Nobody takes longer for a few kilobytes.
-const CLIENT: Duration = Duration::from_secs(15);
+/// What a client may take: nobody takes longer for a few kilobytes.
+const LIMITS: Limits = Limits {
+    connections: 8,
+    head: Duration::from_secs(5),
+    head_size: 16 * 1024,
+    body: Duration::from_secs(5),
+    body_size: 0,
+    answer: Duration::from_secs(10),
+    answered: Answered::Close,
+};
 
 /// After how long an address that could not be had is tried again: a minute.
 const ADDRESS: Duration = Duration::from_secs(60);
@@ -66,7 +64,7 @@ async fn listening(mut settings: watch::Receiver<Rc<Settings>>, observed: Observ
             match TcpListener::bind(address.get()).await {
                 Ok(listener) => {
                     board.solved(Area::Metrics);
-                    serve(listener, &router).await;
+                    serving::serve(listener, router.clone(), LIMITS).await;
                 }
                 Err(error) => {
                     cannot_listen(board, address, &error);
@@ -93,36 +91,6 @@ fn cannot_listen(board: &Board, address: LoopbackAddress, error: &std::io::Error
         "Everything else goes on, and the agent tries again every minute. `ss -ltnp` tells who has the port; or change \
          metrics.listen and then: systemctl reload runtime-agent. Until then, `runtime-agent metrics` prints them.",
     );
-}
-
-async fn serve(listener: TcpListener, router: &Router) {
-    let places = Arc::new(Semaphore::new(MOST_CLIENTS));
-    loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let router = router.clone();
-                tokio::spawn(async move {
-                    // A client that is too slow, or goes away, has what it deserves.
-                    let _ = tokio::time::timeout(CLIENT, answer(stream, router)).await;
-                    drop(place);
-                });
-            }
-            // A client that went away again, or no descriptor for it: neither is helped by haste.
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
-}
-
-async fn answer(stream: TcpStream, router: Router) -> Result<(), hyper::Error> {
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST)
-        .keep_alive(false)
-        .max_buf_size(16 * 1024)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await
 }
 
 async fn writing(mut settings: watch::Receiver<Rc<Settings>>, mut observed: Observed, board: &Board) {

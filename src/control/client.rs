@@ -59,6 +59,8 @@ impl Client {
             // No server's certificate is ever looked at here, so the system's trust store need not be read.
             .tls_certs_only([])
             .no_proxy()
+            // The daemon cuts who only sits there, which must not happen to a request that is just on its way.
+            .pool_max_idle_per_host(0)
             .timeout(LONGEST)
             .build()
             .map_err(|error| ControlError::Failed { socket: socket.to_owned(), why: error.to_string() })?;

@@ -2,27 +2,41 @@
 //! refused.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use axum::serve::{IncomingStream, Listener};
-use tokio::net::{UnixListener, UnixStream, unix};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::Answer;
 use super::access::{Access, look_up, of_user, refusal};
 use crate::config::Control;
+use crate::serving::{Answered, Limits, Listen};
 
 /// How many connections one user may hold who is neither root nor the agent's own: enough for a few waiting readers.
 const MOST_FOR_ONE: usize = 8;
 
 /// How many all such users may hold together. The daemon needs its file descriptors for the plane and its files.
 const MOST_FOR_OTHERS: usize = 64;
+
+/// What a connection may take. Whoever holds one asks at once, so that those who only sit there make place for others in
+/// five seconds; how long an order or a waiting reader waits for its answer has no limit here.
+pub(super) const LIMITS: Limits = Limits {
+    // As many again for root and the agent's own user, who are not counted.
+    connections: 2 * MOST_FOR_OTHERS,
+    head: Duration::from_secs(5),
+    head_size: 8 * 1024,
+    body: Duration::from_secs(5),
+    body_size: 64 * 1024,
+    answer: Duration::from_secs(10),
+    answered: Answered::Keep,
+};
 
 /// The socket, and who is connected to it.
 #[derive(Debug)]
@@ -49,22 +63,17 @@ impl Gate {
     }
 }
 
-impl Listener for Gate {
-    type Io = UnixStream;
-    type Addr = Peer;
+impl Listen for Gate {
+    type Stream = UnixStream;
+    type Peer = Peer;
 
-    async fn accept(&mut self) -> (UnixStream, Peer) {
+    async fn accept(&mut self) -> io::Result<(UnixStream, Peer)> {
         loop {
-            let (stream, _): (UnixStream, unix::SocketAddr) = Listener::accept(&mut self.listener).await;
+            let (stream, _) = self.listener.accept().await?;
             if let Some(peer) = self.admit(&stream) {
-                return (stream, peer);
+                return Ok((stream, peer));
             }
         }
-    }
-
-    fn local_addr(&self) -> std::io::Result<Peer> {
-        let gid = nix::unistd::getegid().as_raw();
-        Ok(Peer { uid: self.own, gid, own: self.own, _seat: None })
     }
 }
 
@@ -76,12 +85,6 @@ pub(super) struct Peer {
     /// The user that the agent runs as.
     own: u32,
     _seat: Option<Arc<Seat>>,
-}
-
-impl Connected<IncomingStream<'_, Gate>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Gate>) -> Self {
-        stream.remote_addr().clone()
-    }
 }
 
 /// How many connections each user holds.

@@ -13,12 +13,12 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::gate::{Gate, Peer, Porter, guard};
+use super::gate::{Gate, LIMITS, Porter, guard};
 use super::{Answer, Observed, SetVersion, Sync, Unpair};
 use crate::agent::status::Status;
 use crate::agent::{PersonAsked, SyncOrder, TrustOrder, VersionOrder};
 use crate::config::Control;
-use crate::event;
+use crate::serving;
 
 /// How long a reader that waits for a change is kept waiting before it gets the same again.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -71,10 +71,7 @@ pub async fn serve(listener: UnixListener, handles: Handles) {
         .merge(observed)
         // Over all of the above.
         .layer(middleware::from_fn_with_state(porter, guard));
-    let service = router.into_make_service_with_connect_info::<Peer>();
-    if let Err(error) = axum::serve(Gate::new(listener), service).await {
-        event::Service::ControlClosed(&error).emit();
-    }
+    serving::serve(Gate::new(listener), router, LIMITS).await;
 }
 
 #[derive(Deserialize)]

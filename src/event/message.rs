@@ -32,8 +32,6 @@ messages! {
     CannotRun = "f5228ca660aba92bdd987d32854fc41a",
     /// A loop does not come round, and systemd's watchdog restarts the agent.
     LoopHangs = "fd32ca1820886b0ad3caaec987ded3e1",
-    /// The control socket is closed until a restart.
-    ControlClosed = "c090ccd549f64fbe8b1e310b03562ab8",
     /// The configuration was read again.
     Reloaded = "c3d9b2ec1baaf3ca4e031c60b2859134",
     /// There is no identity, and the agent waits for a token.

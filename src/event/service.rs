@@ -42,8 +42,6 @@ pub enum Service<'a> {
     },
     /// A loop of this name hangs.
     LoopHangs(&'static str),
-    /// The control socket is closed.
-    ControlClosed(&'a std::io::Error),
     /// Core dumps cannot be turned off.
     CoreDumps(nix::Error),
 }
@@ -81,11 +79,6 @@ impl Service<'_> {
             Self::LoopHangs(name) => tracing::warn!(
                 message_id = Message::LoopHangs.id(),
                 "the {name} loop hangs; systemd's watchdog will restart the agent"
-            ),
-            Self::ControlClosed(error) => tracing::error!(
-                message_id = Message::ControlClosed.id(),
-                %error,
-                "the control socket is closed; `runtime-agent status` does not work until a restart"
             ),
             Self::CoreDumps(failed) => tracing::warn!("core dumps cannot be turned off: {failed}"),
         }

@@ -17,11 +17,11 @@ const STRANGER: &str = "54321";
 
 /// Groups that every host has, of which the first two are in the configuration.
 const ADMINISTRATORS: &str = "daemon";
-const READERS: &str = "bin";
+pub const READERS: &str = "bin";
 const OTHERS: &str = "sys";
 
 /// A host whose socket everybody gets as far as; nothing, where this is not root, who alone can be somebody else.
-async fn open_host() -> Option<Scene> {
+pub async fn open_host() -> Option<Scene> {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED: it takes root to run a command as another user");
         return None;
@@ -41,7 +41,7 @@ async fn open_host() -> Option<Scene> {
 }
 
 /// Runs a command as a stranger of this group.
-async fn run_as(scene: &Scene, group: &str, arguments: &[&str]) -> Output {
+pub async fn run_as(scene: &Scene, group: &str, arguments: &[&str]) -> Output {
     let mut command = tokio::process::Command::new("setpriv");
     command.args(["--reuid", STRANGER, "--clear-groups", "--regid", group]);
     command.arg(scene.host.path("runtime-agent")).args(arguments).arg("--config").arg(scene.host.path("agent.toml"));

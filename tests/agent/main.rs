@@ -9,6 +9,7 @@ mod asking;
 mod canary;
 mod commands;
 mod credential;
+mod dawdling;
 mod denial;
 mod doctor;
 mod doubt;
