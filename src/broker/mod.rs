@@ -1,6 +1,9 @@
 //! The service broker of this host: applications as services, bundles as plans, credentials as bindings, in the words of
 //! the Open Service Broker API 2.17.
 
+pub mod etag;
+pub mod http;
+pub(crate) mod login;
 mod order;
 mod record;
 
