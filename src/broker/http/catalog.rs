@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::answer::{Fault, Word};
 use super::routes::Desk;
-use crate::broker::etag::ETag;
+use crate::broker::ETag;
 
 /// After how long it is worth asking again while there is no list: 10 seconds.
 const FIRST_LIST: Duration = Duration::from_secs(10);

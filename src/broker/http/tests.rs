@@ -19,7 +19,7 @@ use super::door::Door;
 use super::judge::Judge;
 use super::listening::{LIMITS, PLACES};
 use super::routes::{Desk, router};
-use crate::broker::etag::ETag;
+use crate::broker::ETag;
 use crate::broker::login::Login;
 use crate::broker::{
     Bind, Bound, Broker, LastOperation, Made, Offer, Operation, OperationState, Order, Patience, Refusal, SecretText,
