@@ -19,6 +19,7 @@ mod trust;
 mod world;
 
 pub use applying::PersonAsked;
+pub use board::Board;
 pub use configuration::{Shelf, SyncOrder, Version, VersionOrder};
 pub use run::{RunError, harden, run};
 pub use trust::{Files, Order as TrustOrder, give_up};

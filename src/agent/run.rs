@@ -29,6 +29,7 @@ use crate::identity::{IdentityError, IdentityStore};
 use crate::kept::{PlaneFile, SnapshotFile};
 use crate::output::{DigestKey, DigestKeyError, OutputError, Store};
 use crate::pairing::PairingFiles;
+use crate::peers;
 use crate::seclusion::seclude;
 use crate::snapshot::brake::Consent;
 use crate::token::Inbox;
@@ -97,7 +98,7 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
     let shelf = Shelf { store, kept: SnapshotFile::new(&paths.state) };
     let plane_file = Rc::new(RefCell::new(PlaneFile::open(&paths.state)));
     let listener =
-        control::bind(&control_path).map_err(|source| RunError::Control { path: control_path.clone(), source })?;
+        peers::bind(&control_path).map_err(|source| RunError::Control { path: control_path.clone(), source })?;
     let mut signals = Signals::new().map_err(RunError::Signals)?;
 
     let clock: SharedClock = Rc::new(Wall);

@@ -10,7 +10,9 @@ mod entry;
 mod etag;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod http;
 mod life;
+pub(crate) mod login;
 mod names;
 mod order;
 mod overview;

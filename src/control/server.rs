@@ -1,8 +1,5 @@
 //! The daemon's side of the control socket.
 
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::time::Duration;
 
 use axum::extract::{Query, State};
@@ -14,12 +11,13 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::gate::{Gate, LIMITS, Porter, guard};
+use super::gate::{LIMITS, PLACES, Porter, guard};
 use super::{Answer, Observed, SetVersion, Sync, Unpair};
 use crate::agent::status::Status;
 use crate::agent::{PersonAsked, SyncOrder, TrustOrder, VersionOrder};
 use crate::broker::{Broker, Order};
 use crate::config::Control;
+use crate::peers::Gate;
 use crate::serving;
 
 /// How long a reader that waits for a change is kept waiting before it gets the same again.
@@ -46,21 +44,6 @@ pub struct Handles {
     pub control: watch::Receiver<Control>,
 }
 
-/// Makes the socket. The caller holds the state lock, so a socket that lies there is a dead one.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn bind(path: &Path) -> io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    // Who connects is asked for a name, which the kernel gives; it takes the right to write to connect.
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
-    Ok(listener)
-}
-
 /// Serves until the process ends.
 pub async fn serve(listener: UnixListener, handles: Handles) {
     let observed = super::observing(handles.observed.clone());
@@ -76,7 +59,7 @@ pub async fn serve(listener: UnixListener, handles: Handles) {
         .merge(observed)
         // Over all of the above.
         .layer(middleware::from_fn_with_state(porter, guard));
-    serving::serve(Gate::new(listener), router, LIMITS).await;
+    serving::serve(Gate::new(listener, PLACES), router, LIMITS).await;
 }
 
 #[derive(Deserialize)]
