@@ -19,7 +19,7 @@ use super::pulse::{self, Pulse, Pulses};
 use super::standing::Standing;
 use super::status::{Area, Severity, State, Status};
 use super::trust::{self, TrustLoop};
-use crate::broker::Broker;
+use crate::broker::{self, Broker};
 use crate::clock::{Clock as _, SharedClock, Wall};
 use crate::config::{self, Location, Settings};
 use crate::control::{self, Observed};
@@ -82,6 +82,8 @@ pub enum RunError {
 /// # Errors
 /// When it cannot begin.
 pub async fn run(settings: Settings, location: Location) -> Result<(), RunError> {
+    // Before anything is begun that could take them along.
+    let passed = broker::http::Passed::take();
     harden();
     let paths = settings.paths.clone();
     disk::ensure_folder(&paths.state, 0o755)?;
@@ -117,6 +119,7 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
     let (asked_sender, asked) = watch::channel(applying::PersonAsked::default());
     let (trust_sender, trust_orders) = mpsc::channel(8);
     let (version_sender, versions) = mpsc::channel(1);
+    let (broker_sender, broker_settings) = watch::channel(settings.borrow().broker.clone());
     let (order_sender, orders) = mpsc::channel(64);
     let (catalog_sender, catalog) = watch::channel(None);
     let learned = Newest::default();
@@ -154,6 +157,14 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
         shelf,
         Rc::clone(&plane_file),
     );
+    let at_the_broker = broker::http::Surroundings {
+        settings: broker_settings,
+        socket: paths.broker(),
+        passed,
+        orders: Broker::new(order_sender),
+        catalog,
+        board: board.clone(),
+    };
     let brokering = BrokerLoop::new(brokering::Surroundings {
         clock: clock.clone(),
         settings: settings.clone(),
@@ -204,6 +215,7 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
                 Told::Reload => {
                     reload(&location, &settings_sender, &board);
                     control_sender.send_replace(settings_sender.borrow().control.clone());
+                    broker_sender.send_replace(settings_sender.borrow().broker.clone());
                 }
                 Told::Sync => {
                     // Nobody waits for the answer; it is in the journal.
@@ -228,6 +240,7 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
             brokering.run(),
             inbox,
             control::serve(listener, handles),
+            broker::http::serve(at_the_broker),
             headline(board.subscribe()),
             pulse::feed(pulses),
             observing::run(settings_sender.subscribe(), observed, board.clone()),

@@ -265,13 +265,15 @@ pub enum Area {
     MetricsFile,
     /// The service broker.
     Broker,
+    /// The service broker's memory.
+    BrokerStore,
     /// Credentials at the plane that no service binding stands for.
     Orphans,
 }
 
 impl Area {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::TokenFile,
         Self::Pairing,
         Self::Renewal,
@@ -288,6 +290,7 @@ impl Area {
         Self::Metrics,
         Self::MetricsFile,
         Self::Broker,
+        Self::BrokerStore,
         Self::Orphans,
     ];
 
@@ -310,6 +313,7 @@ impl Area {
             Self::Metrics => "metrics",
             Self::MetricsFile => "metrics-file",
             Self::Broker => "broker",
+            Self::BrokerStore => "broker-store",
             Self::Orphans => "orphans",
         }
     }

@@ -102,6 +102,8 @@ messages! {
     ProblemMetricsFile = "2cdb7abee0578696ac4d9984706b550c",
     /// A problem with serving the service broker.
     ProblemBroker = "677b5b7250ea448ab26ccdde6b6d4538",
+    /// A problem with what the service broker remembers.
+    ProblemBrokerStore = "5d0c9cf2b9d54ed1a41c7a1c2f6c1e2b",
     /// There are credentials at the plane that no service binding stands for.
     ProblemOrphans = "0a4b5b7cc1e24a5a8b7fa8f0e5f2c5d7",
     /// A problem is over.

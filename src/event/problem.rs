@@ -130,6 +130,7 @@ fn message(area: Area) -> Message {
         Area::Metrics => Message::ProblemMetrics,
         Area::MetricsFile => Message::ProblemMetricsFile,
         Area::Broker => Message::ProblemBroker,
+        Area::BrokerStore => Message::ProblemBrokerStore,
         Area::Orphans => Message::ProblemOrphans,
     }
 }

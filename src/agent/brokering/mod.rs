@@ -274,7 +274,8 @@ impl BrokerLoop {
                 self.orphans = Orphans::default();
                 self.catalog = None;
                 self.around.catalog.send_replace(None);
-                self.around.board.withdraw(Area::Broker);
+                self.around.board.withdraw(Area::BrokerStore);
+                self.around.board.withdraw(Area::Orphans);
                 self.around.board.update(|status| status.broker = None);
             }
             (true, Some(_)) => {}
@@ -300,7 +301,7 @@ impl BrokerLoop {
                     })
                     .collect();
                 (self.store, self.store_at, self.records) = (Some(store), None, records);
-                self.around.board.solved(Area::Broker);
+                self.around.board.solved(Area::BrokerStore);
                 self.forget_the_gone().await;
                 self.show();
             }
@@ -310,7 +311,7 @@ impl BrokerLoop {
                 self.store_at = Some(Due::after(self.now(), STORE));
                 event::Retry::Broker.emit();
                 self.around.board.problem(
-                    Area::Broker,
+                    Area::BrokerStore,
                     Severity::ActionNeeded,
                     sentence,
                     "Everything else goes on, bindings stay at the plane as they are, and the agent tries again every \
@@ -333,7 +334,7 @@ impl BrokerLoop {
         if let Err(error) = result {
             let sentence = format!("What the service broker is to remember cannot be written: {error}.");
             self.around.board.problem(
-                Area::Broker,
+                Area::BrokerStore,
                 Severity::ActionNeeded,
                 sentence.clone(),
                 "Requests that change something are refused until it can be; everything else goes on. Is the disk full, or \
@@ -341,7 +342,7 @@ impl BrokerLoop {
             );
             return Err(Refusal::Store(sentence));
         }
-        self.around.board.solved(Area::Broker);
+        self.around.board.solved(Area::BrokerStore);
         for change in changes {
             self.records.take(change);
         }
@@ -437,7 +438,7 @@ impl BrokerLoop {
 
     /// Files that are made of bindings follow what the plane lists.
     fn have_files_follow(&self) {
-        let made = self.around.settings.borrow().template.iter().any(|rule| rule.for_each == Each::Once);
+        let made = self.around.settings.borrow().template.iter().any(|rule| rule.for_each == Each::Binding);
         if made {
             // Nobody waits for the answer; where a poll is asked for already, that one will do.
             let (answer, _) = tokio::sync::oneshot::channel();

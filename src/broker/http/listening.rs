@@ -16,11 +16,11 @@ use tokio::sync::watch;
 use super::door::Door;
 use super::judge::{Judge, LONGEST_HEAD};
 use super::routes::{Desk, router};
-use super::{CatalogPage, Passed, body};
+use super::{Passed, body};
 use crate::agent::Board;
 use crate::agent::status::{Area, Severity};
-use crate::broker::Broker;
 use crate::broker::login::Login;
+use crate::broker::{Broker, Catalog};
 use crate::config::{self, Brokerage, LoopbackAddress};
 use crate::event::Retry;
 use crate::peers::{self, Directory, Gate, Places};
@@ -56,7 +56,7 @@ pub struct Surroundings {
     /// The way to whoever decides.
     pub orders: Broker,
     /// The catalog, once there is one.
-    pub catalog: watch::Receiver<Option<Arc<CatalogPage>>>,
+    pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
     /// Where problems are told.
     pub board: Board,
 }

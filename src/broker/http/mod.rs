@@ -22,7 +22,6 @@ mod version;
 #[cfg(test)]
 mod tests;
 
-pub use catalog::CatalogPage;
 pub use listening::{Surroundings, serve};
 pub use passed::Passed;
 pub use routes::{Endpoint, ROUTES, Route, Verb};

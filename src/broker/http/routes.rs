@@ -13,8 +13,8 @@ use tokio::sync::watch;
 
 use super::answer::{Fault, Word};
 use super::judge::{Judge, judge};
-use super::{CatalogPage, bindings, body, catalog, instances};
-use crate::broker::Broker;
+use super::{bindings, body, catalog, instances};
+use crate::broker::{Broker, Catalog};
 
 /// What handlers have at hand.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub(super) struct Desk {
     /// The way to whoever decides.
     pub orders: Broker,
     /// The catalog, once there is one.
-    pub catalog: watch::Receiver<Option<Arc<CatalogPage>>>,
+    pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
 }
 
 /// How an endpoint is asked.

@@ -4,30 +4,31 @@ mod listening;
 mod order;
 mod rows;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::body::Bytes;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
-use super::CatalogPage;
 use super::door::Door;
 use super::judge::Judge;
 use super::listening::{LIMITS, PLACES};
 use super::routes::{Desk, router};
-use crate::broker::ETag;
 use crate::broker::login::Login;
 use crate::broker::{
-    Bind, Bound, Broker, LastOperation, Made, Offer, Operation, OperationState, Order, Patience, Refusal, SecretText,
-    Unbound,
+    Bind, Bound, Broker, Catalog, GivenNames, LastOperation, Made, Offer, Operation, OperationState, Order, Patience,
+    Refusal, SecretText, SpecificationFiles, Unbound,
 };
 use crate::config::{self, Brokerage};
+use crate::output::Names;
 use crate::peers::{Directory, Gate};
 use crate::serving;
+use crate::snapshot::Snapshot;
+use crate::snapshot::example::{application, bundle};
 
 /// What nobody but the one who asked for it may see.
 const CREDENTIALS: &str = r#"{"credentials":{"password":"canary"}}"#;
@@ -109,10 +110,13 @@ fn decider() -> (Broker, Ordered) {
     (Broker::new(sender), ordered)
 }
 
-/// A catalog.
-fn page(text: &'static str) -> Arc<CatalogPage> {
-    let bytes = Bytes::from_static(text.as_bytes());
-    Arc::new(CatalogPage { etag: ETag::of(&bytes), bytes })
+/// A catalog with one service, made of an application with this name.
+fn offering(name: &str) -> Arc<Catalog> {
+    let mut application = application("application", name);
+    application.bundles = vec![bundle("bundle", "Orders")];
+    let snapshot = Snapshot::new("runtime".parse().unwrap(), vec![application]).unwrap();
+    let files = SpecificationFiles { current: Path::new("/current"), names: &Names::default() };
+    Arc::new(Catalog::new(&snapshot, &GivenNames::default(), &files))
 }
 
 /// A broker that is served, and a client of it.
@@ -120,7 +124,7 @@ struct Site {
     client: Client,
     base: String,
     settings: watch::Sender<config::Broker>,
-    catalog: watch::Sender<Option<Arc<CatalogPage>>>,
+    catalog: watch::Sender<Option<Arc<Catalog>>>,
     logins: watch::Sender<Option<Login>>,
     ordered: Ordered,
     _folder: TempDir,

@@ -201,9 +201,10 @@ async fn the_catalog_is_answered_as_it_was_made_and_only_when_it_is_new() {
     assert_eq!((answer.status, answer.error().as_str()), (503, "ServiceUnavailable"));
     assert_eq!(answer.header("retry-after"), Some("10"));
 
-    site.catalog.send_replace(Some(page(r#"{"services":[]}"#)));
+    let catalog = offering("Shop");
+    site.catalog.send_replace(Some(Arc::clone(&catalog)));
     let answer = site.ask("GET", "/v2/catalog", None).await;
-    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"services":[]}"#));
+    assert_eq!((answer.status, answer.body.as_bytes()), (200, &*catalog.body()));
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.header("cache-control"), Some("no-cache"));
     let tag = answer.header("etag").unwrap().to_owned();
@@ -216,7 +217,7 @@ async fn the_catalog_is_answered_as_it_was_made_and_only_when_it_is_new() {
     let answer = site.ask("HEAD", "/v2/catalog", None).await;
     assert_eq!((answer.status, answer.body.as_str(), answer.header("etag")), (200, "", Some(&*tag)));
 
-    site.catalog.send_replace(Some(page(r#"{"services":[{}]}"#)));
+    site.catalog.send_replace(Some(offering("Warehouse")));
     let request = site.request("GET", "/v2/catalog").header("If-None-Match", &tag);
     assert_eq!(request.send().await.unwrap().status(), 200);
 }
