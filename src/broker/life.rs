@@ -60,13 +60,24 @@ pub enum SeenState {
     Unused,
 }
 
+/// What the plane has of a binding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// This.
+    Found(Seen),
+    /// Nothing.
+    Nothing,
+    /// That cannot be seen: the application or the bundle is not there for this host, now or for ever.
+    Hidden,
+}
+
 /// The answer to a [`Step`].
 #[derive(Debug, Clone)]
 pub enum Heard {
     /// To [`Step::Ask`].
     Asked(Result<Seen, Refusal>),
     /// To [`Step::Look`].
-    Looked(Result<Option<Seen>, Refusal>),
+    Looked(Result<Sight, Refusal>),
     /// To [`Step::See`].
     Saw(Result<Option<Seen>, Refusal>),
     /// To [`Step::GiveBack`].
@@ -145,20 +156,27 @@ pub fn step(phase: &Phase, doubt: Option<Timestamp>) -> Option<Step> {
 /// What follows from an answer.
 pub fn hear(phase: &Phase, heard: Heard, around: Circumstances) -> Turn {
     match (phase, heard) {
-        (Phase::Asking { promise }, Heard::Asked(Ok(seen)) | Heard::Looked(Ok(Some(seen)))) => granted(seen, *promise),
+        (Phase::Asking { promise }, Heard::Asked(Ok(seen)) | Heard::Looked(Ok(Sight::Found(seen)))) => {
+            granted(seen, *promise)
+        }
         (Phase::Asking { promise }, Heard::Asked(Err(refusal))) => refused(*promise, &refusal, around),
-        (Phase::Asking { promise }, Heard::Looked(Ok(None))) => not_found(*promise, around),
-        (Phase::Returning { auth: None, .. }, Heard::Looked(Ok(Some(seen)))) => {
+        (Phase::Asking { promise }, Heard::Looked(Ok(Sight::Nothing))) => not_found(*promise, around),
+        (Phase::Returning { auth: None, .. }, Heard::Looked(Ok(Sight::Found(seen)))) => {
             becomes(Phase::Returning { auth: Some(seen.auth), told: Told::No })
         }
-        (Phase::Returning { auth: None, .. }, Heard::Looked(Ok(None))) if settled(around) => gone(around.now),
+        // What cannot be seen cannot be given back either, and what was to go has to go in the end.
+        (Phase::Returning { auth: None, .. }, Heard::Looked(Ok(Sight::Nothing | Sight::Hidden))) if settled(around) => {
+            gone(around.now)
+        }
         (Phase::Waiting { .. }, Heard::Saw(Ok(Some(seen)))) => match seen.state {
             SeenState::Pending => later(around.doubt),
             SeenState::Given(_) | SeenState::Failed(_) | SeenState::Unused => granted(seen, Promise::Made),
         },
-        (Phase::Waiting { .. } | Phase::Ready { .. }, Heard::Saw(Ok(None))) => {
-            becomes(Phase::Failed { auth: None, why: "the plane has no such credentials any more".into() })
-        }
+        // Its id is kept: what cannot be seen now may come back with its application, and be given back then.
+        (Phase::Waiting { auth } | Phase::Ready { auth, .. }, Heard::Saw(Ok(None))) => becomes(Phase::Failed {
+            auth: Some(auth.clone()),
+            why: "the plane has no such credentials any more, or does not show them to this host".into(),
+        }),
         (Phase::Ready { credentials, .. }, Heard::Saw(Ok(Some(seen)))) => match &seen.state {
             // The plane asks the application anew; until then, what was given stands.
             SeenState::Pending => later(None),

@@ -25,13 +25,13 @@ pub use catalog::{Catalog, Issue, Plan, Service, SpecificationFiles};
 pub use credentials::Credentials;
 pub use endpoints::{Endpoint, endpoints};
 pub use etag::ETag;
-pub use life::{Audience, Circumstances, Fate, Heard, Pace, Seen, SeenState, Step, Turn, give_back, hear, step};
+pub use life::{Audience, Circumstances, Fate, Heard, Pace, Seen, SeenState, Sight, Step, Turn, give_back, hear, step};
 pub use names::GivenNames;
 pub use order::{
     Bind, Bound, Broker, LastOperation, Made, OperationState, Order, Patience, Provision, Refusal, Reply, Unbound,
     Wanted,
 };
 pub use overview::{Availability, BindingRow, InstanceRow, OfferNames, OrphanRow, Overview, PlanRow, ServiceRow};
-pub use record::{Binding, BindingKey, Instance, Offer, Operation, Phase, Promise, SecretText, Told};
+pub use record::{Binding, BindingKey, Instance, Offer, Operation, Phase, Promise, Rotation, SecretText, Told};
 pub use store::{Change, Records, Store, StoreError};
 pub use targets::Api;

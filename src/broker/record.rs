@@ -77,6 +77,43 @@ pub struct Binding {
     pub phase: Phase,
 }
 
+impl Binding {
+    /// The same in another phase. Parameters stay only as long as something can come of them: until credentials are there,
+    /// and for those that can be rotated.
+    #[must_use]
+    pub fn into_phase(self, phase: Phase, rotation: Rotation) -> Self {
+        let kept = match (&phase, rotation) {
+            (Phase::Asking { .. } | Phase::Waiting { .. }, _) | (Phase::Ready { .. }, Rotation::Possible) => true,
+            (Phase::Ready { .. }, Rotation::None)
+            | (Phase::Failed { .. } | Phase::Returning { .. } | Phase::Kept { .. } | Phase::Gone { .. }, _) => false,
+        };
+        Self { parameters: self.parameters.filter(|_| kept), phase, ..self }
+    }
+
+    /// How many bytes clients and applications have put into it.
+    pub fn weight(&self) -> usize {
+        let given = match &self.phase {
+            Phase::Ready { credentials, .. } => credentials.expose().len(),
+            Phase::Asking { .. }
+            | Phase::Waiting { .. }
+            | Phase::Failed { .. }
+            | Phase::Returning { .. }
+            | Phase::Kept { .. }
+            | Phase::Gone { .. } => 0,
+        };
+        given + self.parameters.as_ref().map_or(0, |parameters| parameters.expose().len())
+    }
+}
+
+/// Whether other credentials can follow those of a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// Those of a bundle that has none of its own.
+    Possible,
+    /// Those that serve every runtime.
+    None,
+}
+
 /// How a client knows an operation: by a word that changes with each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

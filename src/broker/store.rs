@@ -5,6 +5,7 @@
 //! wrote: a change of their form is another [`SCHEMA`], and a step in [`migrate`].
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
@@ -13,7 +14,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::names::GivenNames;
-use super::record::{Binding, BindingKey, Instance};
+use super::record::{Binding, BindingKey, Instance, Phase};
 use crate::disk::{DiskError, Unpublished};
 use crate::ids::ServiceInstanceId;
 
@@ -41,6 +42,24 @@ const SCHEMA_KEY: &str = "schema";
 /// Where the names of services and plans stand in [`REST`].
 const NAMES_KEY: &str = "names";
 
+/// An open file. To close it writes to it, which of a damaged one may panic, too.
+#[derive(Debug)]
+struct Handle(Option<Database>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        // Of what could not be closed in good order, the next start makes sense, or says that it cannot.
+        let _ = std::panic::catch_unwind(AssertUnwindSafe(move || drop(database)));
+    }
+}
+
+impl Handle {
+    fn database(&self) -> Result<&Database, redb::Error> {
+        self.0.as_ref().ok_or(redb::Error::DatabaseClosed)
+    }
+}
+
 /// Everything that is remembered.
 #[derive(Debug, Default)]
 pub struct Records {
@@ -53,6 +72,16 @@ pub struct Records {
 }
 
 impl Records {
+    /// How many bytes clients and applications have put into the bindings.
+    pub fn weight(&self) -> usize {
+        self.bindings.values().map(Binding::weight).sum()
+    }
+
+    /// How many bindings there are, those left out that are only remembered.
+    pub fn living(&self) -> usize {
+        self.bindings.values().filter(|binding| !matches!(binding.phase, Phase::Gone { .. })).count()
+    }
+
     /// Makes a change.
     pub fn take(&mut self, change: Change) {
         match change {
@@ -95,6 +124,9 @@ pub enum StoreError {
         /// What happened.
         source: Box<redb::Error>,
     },
+    /// The file is not what was written to it.
+    #[error("the broker's store {0} is damaged")]
+    Damaged(PathBuf),
     /// Another version of the program wrote it.
     #[error(
         "the broker's store {path} has the form {found}, and this program knows none later than {SCHEMA}: a later version \
@@ -123,7 +155,7 @@ pub enum StoreError {
 pub struct Store {
     path: PathBuf,
     /// Given up after a failure, for redb takes nothing more then until the file was opened anew.
-    database: Option<Database>,
+    database: Option<Handle>,
 }
 
 impl Store {
@@ -132,14 +164,18 @@ impl Store {
     /// # Errors
     /// When it cannot be opened or read; nothing is changed then.
     pub fn open(path: &Path) -> Result<(Self, Records), StoreError> {
-        if !path.exists() {
-            make(path)?;
-        }
-        let database = open(path)?;
-        let mut store = Self { path: path.to_owned(), database: None };
-        let records = store.read(&database)?;
-        store.database = Some(database);
-        Ok((store, records))
+        guarded(path, || {
+            // What cannot be looked at, a link to a disk that is not there included, is not replaced by an empty one.
+            match std::fs::symlink_metadata(path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => make(path)?,
+                Ok(_) | Err(_) => {}
+            }
+            let database = open(path)?;
+            let mut store = Self { path: path.to_owned(), database: None };
+            let records = store.read(&database)?;
+            store.database = Some(database);
+            Ok((store, records))
+        })
     }
 
     /// Makes all of these changes, or none; they are durable when this returns.
@@ -149,21 +185,26 @@ impl Store {
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => open(&self.path)?,
+            None => guarded(&self.path, || open(&self.path))?,
         };
-        let written = || -> Result<(), redb::Error> {
-            let transaction = database.begin_write()?;
-            apply(&transaction, changes)?;
-            Ok(transaction.commit()?)
-        };
-        written().map_err(|error| failed(&self.path, error))?;
+        let path = &self.path;
+        let database = guarded(path, move || {
+            let written = || -> Result<(), redb::Error> {
+                let transaction = database.database()?.begin_write()?;
+                apply(&transaction, changes)?;
+                Ok(transaction.commit()?)
+            };
+            written().map_err(|error| failed(path, error))?;
+            Ok(database)
+        })?;
         self.database = Some(database);
         Ok(())
     }
 
-    fn read(&self, database: &Database) -> Result<Records, StoreError> {
+    fn read(&self, handle: &Handle) -> Result<Records, StoreError> {
         let path = &self.path;
         let failed = |error: redb::Error| failed(path, error);
+        let database = handle.database().map_err(failed)?;
         let transaction = database.begin_read().map_err(|error| failed(error.into()))?;
         let mut records = Records::default();
         let instances = transaction.open_table(INSTANCES).map_err(|error| failed(error.into()))?;
@@ -192,16 +233,23 @@ impl Store {
     }
 }
 
+/// Does something with the database. Of a damaged file, redb sometimes says so by a panic, which must not end more than
+/// what was tried.
+fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    // Whatever the work had is dropped by then, and nothing of it is looked at again.
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(StoreError::Damaged(path.to_owned())))
+}
+
 fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE);
     builder
 }
 
-fn open(path: &Path) -> Result<Database, StoreError> {
-    let database = builder().open(path).map_err(|error| failed(path, error))?;
-    migrate(&database, path)?;
-    Ok(database)
+fn open(path: &Path) -> Result<Handle, StoreError> {
+    let handle = Handle(Some(builder().open(path).map_err(|error| failed(path, error))?));
+    migrate(handle.database().map_err(|error| failed(path, error))?, path)?;
+    Ok(handle)
 }
 
 /// Makes an empty store. It has its name only once all of it is there: redb does not open one that is half made.
@@ -326,6 +374,40 @@ mod tests {
             assert!(Store::open(&path).is_err());
             assert_eq!(std::fs::read(&path).unwrap(), content);
         }
+    }
+
+    #[test]
+    fn a_store_that_was_cut_or_has_rotted_is_an_error_and_no_end_of_the_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broker.redb");
+        let (mut store, _) = Store::open(&path).unwrap();
+        for number in 0..200 {
+            store.commit(&[Change::PutBinding(key("i", &format!("b-{number}")), binding())]).unwrap();
+        }
+        drop(store);
+        let whole = std::fs::read(&path).unwrap();
+        for length in [whole.len() / 2, whole.len() - 1, 1000, 1] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(Store::open(&path).is_err(), "{length} of {} bytes", whole.len());
+        }
+        for place in (0..whole.len()).step_by(509) {
+            let mut rotten = whole.clone();
+            rotten[place] ^= 0x5a;
+            std::fs::write(&path, &rotten).unwrap();
+            // It may have hit nothing that matters; what it must not do is end this process.
+            if let Ok((mut store, _)) = Store::open(&path) {
+                let _ = store.commit(&[Change::RemoveBinding(key("i", "b-1"))]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_to_what_is_not_there_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broker.redb");
+        std::os::unix::fs::symlink("/nowhere/broker.redb", &path).unwrap();
+        assert!(Store::open(&path).is_err());
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_symlink());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Instance auths: asking for credentials of our own for a bundle, seeing what became of that, and giving them back.
 
-mod confided;
+pub(crate) mod confided;
 mod refusal;
 
 use secrecy::{ExposeSecret, SecretString};

@@ -25,6 +25,7 @@ use crate::transport::{CallError, Fault, Graphql, excerpt};
 
 pub use dialect::Dialect;
 pub use error::FetchError;
+pub(crate) use instance_auth::confided;
 pub use instance_auth::{Outcome, Refusal, RefusalKind};
 pub use options::{Documents, FetchOptions, InvalidPageSize, PageSize};
 pub use paging::Drift;

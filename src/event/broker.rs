@@ -43,6 +43,10 @@ pub enum Broker<'a> {
     CameToNothing(&'a BindingKey),
     /// Credentials are given back, and no longer there.
     Gone(&'a BindingKey),
+    /// A binding is of a runtime that this host no longer is, and ends here.
+    LeftBehind(&'a BindingKey),
+    /// The host was unpaired, and so many bindings are good for nothing any more.
+    GivenUp(usize),
     /// Credentials that no binding stood for were given back.
     OrphanRemoved(&'a InstanceAuthId),
 }
@@ -81,6 +85,16 @@ impl Broker<'_> {
             Self::Gone(key) => tracing::info!(
                 binding_id = %key.binding, instance_id = %key.instance,
                 "the binding {key} is deleted, and its credentials are given back"
+            ),
+            Self::LeftBehind(key) => tracing::warn!(
+                binding_id = %key.binding, instance_id = %key.instance,
+                "the binding {key} is of a runtime that this host no longer is, and ends here; what the plane has of it \
+                 stays valid until it is revoked there"
+            ),
+            Self::GivenUp(count) => tracing::warn!(
+                count,
+                "this host was unpaired, and {count} service bindings are good for nothing any more; what the plane has of \
+                 them stays valid until it is revoked there"
             ),
             Self::OrphanRemoved(auth) => tracing::info!(
                 auth_id = %auth,

@@ -29,10 +29,14 @@ impl Directory {
         peer: &Peer,
         judge: impl FnOnce(&Memberships) -> T + Send + 'static,
     ) -> Option<T> {
-        // It is never closed.
-        let _turn = self.turn.acquire().await;
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
         let (uid, gid) = (peer.uid(), peer.gid());
-        tokio::task::spawn_blocking(move || judge(&Memberships::look_up(uid, gid))).await.ok()
+        let look_up = move || {
+            // Held here, for a client that goes away meanwhile ends the waiting, and not the look-up.
+            let _turn = turn;
+            judge(&Memberships::look_up(uid, gid))
+        };
+        tokio::task::spawn_blocking(look_up).await.ok()
     }
 }
 

@@ -81,7 +81,7 @@ fn a_line_and_a_reload_turn_the_broker_on_for_root_and_one_group_and_bindings_ou
         let bindings = host.run(&["runtime-agent", "broker", "bindings"]).ok();
         assert!(bindings.contains("b-1") && bindings.contains("ready"), "{bindings}");
         let said = host.run(&["runtime-agent", "broker", "unbind", "b-1"]).ok();
-        assert!(said.contains("given back"), "{said}");
+        assert!(said.contains("is deleted"), "{said}");
         assert_eq!(world.plane.instance_auths(&world.runtime).len(), 0);
         assert_eq!(host.run(&["runtime-agent", "broker", "instances"]).ok(), "There are no instances.");
 

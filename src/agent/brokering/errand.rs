@@ -4,11 +4,12 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::broker::{
-    Api, BindingKey, Credentials, Endpoint, Heard, Offer, SecretText, Seen, SeenState, Step, endpoints,
+    Api, BindingKey, Credentials, Endpoint, Heard, Offer, SecretText, Seen, SeenState, Sight, Step, endpoints,
 };
-use crate::director::{Dialect, Director, Refusal};
+use crate::director::{Dialect, Director, Refusal, confided};
 use crate::ids::{InstanceAuthId, RuntimeId};
 use crate::snapshot::{Condition, InstanceAuth};
+use crate::transport::excerpt;
 
 /// What a request is made for.
 #[derive(Debug, Clone)]
@@ -33,7 +34,8 @@ impl Errand {
     /// Makes the request.
     pub(super) async fn run(self, step: Step) -> Heard {
         let Self { director, dialect, offer, apis, .. } = &self;
-        let seen = |auth: InstanceAuth| see(&auth, apis);
+        let confided = confided(self.parameters.as_ref());
+        let seen = |auth: InstanceAuth| see(&auth, apis, &confided);
         match step {
             Step::Ask => {
                 let parameters = self.parameters.as_ref().map(|text| SecretString::from(text.expose()));
@@ -43,14 +45,14 @@ impl Errand {
             }
             Step::Look => {
                 let found = director.instance_auths_of(*dialect, &offer.service, &offer.plan, &self.runtime).await;
-                Heard::Looked(
-                    found
-                        .map(|found| self.ours(found.unwrap_or_default()).map(seen))
-                        .map_err(|error| Refusal::of(&error)),
-                )
+                let sight = |found: Option<Vec<InstanceAuth>>| match found {
+                    None => Sight::Hidden,
+                    Some(found) => self.ours(found).map(seen).map_or(Sight::Nothing, Sight::Found),
+                };
+                Heard::Looked(found.map(sight).map_err(|error| Refusal::of(&error)))
             }
-            Step::See(auth) => look_at(director, *dialect, &auth, apis).await,
-            Step::GiveBack(auth) => give_back(director, *dialect, &auth, apis).await,
+            Step::See(auth) => look_at(director, *dialect, &auth, seen).await,
+            Step::GiveBack(auth) => give_back(director, *dialect, &auth, seen).await,
         }
     }
 
@@ -77,25 +79,41 @@ impl Errand {
 }
 
 /// Asks what has become of an instance auth.
-pub(super) async fn look_at(director: &Director, dialect: Dialect, auth: &InstanceAuthId, apis: &[Api]) -> Heard {
+pub(super) async fn look_at(
+    director: &Director,
+    dialect: Dialect,
+    auth: &InstanceAuthId,
+    see: impl Fn(InstanceAuth) -> Seen,
+) -> Heard {
     let found = director.instance_auth(dialect, auth).await;
-    Heard::Saw(found.map(|found| found.map(|auth| see(&auth, apis))).map_err(|error| Refusal::of(&error)))
+    Heard::Saw(found.map(|found| found.map(see)).map_err(|error| Refusal::of(&error)))
 }
 
 /// Asks for an instance auth to be taken back.
-pub(super) async fn give_back(director: &Director, dialect: Dialect, auth: &InstanceAuthId, apis: &[Api]) -> Heard {
+pub(super) async fn give_back(
+    director: &Director,
+    dialect: Dialect,
+    auth: &InstanceAuthId,
+    see: impl Fn(InstanceAuth) -> Seen,
+) -> Heard {
     let given = director.give_back_instance_auth(dialect, auth).await;
-    Heard::GaveBack(given.map(|auth| see(&auth, apis)).map_err(|error| Refusal::of(&error)))
+    Heard::GaveBack(given.map(see).map_err(|error| Refusal::of(&error)))
+}
+
+/// What an application was told in confidence, and may repeat where it says why it refuses.
+pub(super) fn confided(parameters: Option<&SecretText>) -> Vec<SecretString> {
+    parameters.map(|text| confided::values(&SecretString::from(text.expose()))).unwrap_or_default()
 }
 
 /// What an instance auth is worth to a binding.
-pub(super) fn see(auth: &InstanceAuth, apis: &[Api]) -> Seen {
+pub(super) fn see(auth: &InstanceAuth, apis: &[Api], confided: &[SecretString]) -> Seen {
     let state = match &auth.condition {
         // A word that came later is none that ends the wait.
         Condition::Pending | Condition::Other(_) => SeenState::Pending,
         Condition::Failed => {
             let why = auth.message.as_deref().unwrap_or("no reason is given");
-            SeenState::Failed(format!("the application refused them: {}", crate::transport::fit(why)).into())
+            let why = excerpt(why, &confided.iter().collect::<Vec<_>>());
+            SeenState::Failed(format!("the application refused them: {why}").into())
         }
         Condition::Unused => SeenState::Unused,
         Condition::Succeeded => match &auth.auth {

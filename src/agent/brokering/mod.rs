@@ -32,7 +32,8 @@ use super::pulse::Pulse;
 use super::status::{Area, Severity};
 use crate::backoff::Backoff;
 use crate::broker::{
-    BindingKey, Catalog, Change, Heard, Order, Phase, Records, Refusal, SpecificationFiles, Step, Store, step,
+    Binding, BindingKey, Catalog, Change, Heard, Order, Phase, Promise, Records, Refusal, SpecificationFiles, Step,
+    Store, StoreError, step,
 };
 use crate::clock::{self, Due, SharedClock};
 use crate::config::{Brokerage, Each, Settings};
@@ -63,6 +64,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_sec
 /// How long it is known that a binding is gone: a day.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How many bindings that are gone are remembered at the most; the oldest are forgotten first.
+const MOST_REMEMBERED: usize = 1000;
+
 /// What the plane last said, for whoever makes a catalog of it.
 #[derive(Debug, Clone)]
 pub struct Learned {
@@ -72,6 +76,19 @@ pub struct Learned {
     pub names: Arc<Names>,
     /// In which words it speaks, where that is known.
     pub dialect: Option<Dialect>,
+    /// Where this comes from.
+    pub origin: Origin,
+}
+
+/// Where what the plane last said comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It has just said so; with the consent of a person to removals, where one gave it.
+    Plane(Consent),
+    /// It said so some time ago, and that was kept.
+    Kept,
+    /// It did not: this host was unpaired, and may use nothing any more.
+    Unpaired,
 }
 
 /// What the loop needs of others.
@@ -119,11 +136,31 @@ struct Work {
     doubt: Option<Timestamp>,
     /// Who waits for it.
     waiters: Vec<Waiter>,
+    /// Whether somebody was told that it is under way, and comes back for the outcome.
+    announced: Announced,
+}
+
+/// Whether a client was told that an operation is under way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Announced {
+    /// It was, or may have been before this process.
+    Yes,
+    /// It was not.
+    #[default]
+    No,
+}
+
+impl Announced {
+    fn or(self, other: Self) -> Self {
+        if self == Self::Yes { self } else { other }
+    }
 }
 
 struct Plane {
     director: Director,
     runtime: RuntimeId,
+    /// The Director's address.
+    address: String,
 }
 
 /// The loop.
@@ -143,6 +180,8 @@ pub struct BrokerLoop {
     /// Until when the plane asked to be left alone.
     left_alone_until: Option<Due>,
     catalog: Option<Arc<Catalog>>,
+    /// What came while there was no store.
+    unlearned: Option<Learned>,
     orphans: Orphans,
 }
 
@@ -161,6 +200,7 @@ impl BrokerLoop {
             dialect: None,
             left_alone_until: None,
             catalog: None,
+            unlearned: None,
             orphans: Orphans::default(),
         }
     }
@@ -171,6 +211,8 @@ impl BrokerLoop {
         self.adjust().await;
         loop {
             let (clock, learned) = (Rc::clone(&self.around.clock), self.around.learned.clone());
+            // First of all: whatever else comes and comes, nobody waits longer than they are to.
+            self.dismiss_the_weary(clock.now());
             self.begin_what_is_due();
             let due = self.due(clock.now());
             if self.underway.is_empty() {
@@ -187,14 +229,18 @@ impl BrokerLoop {
                     }
                 }
                 changed = self.around.identity.changed() => {
-                    if changed.is_ok() { self.connect(); self.hurry(|_| true); }
+                    if changed.is_ok() {
+                        self.connect();
+                        self.leave_behind().await;
+                        self.hurry(|_| true);
+                    }
                 }
                 learned = learned.take() => self.learn(learned).await,
                 Some((job, heard)) = self.underway.next(), if !self.underway.is_empty() => {
                     self.around.pulse.within(LONGEST_TURN);
                     match job {
                         Job::Binding(key) => self.hear(key, heard).await,
-                        Job::Orphan(auth) => self.hear_of_an_orphan(auth, heard),
+                        Job::Orphan(auth) => self.hear_of_an_orphan(auth, &heard),
                     }
                 }
                 Some(order) = self.around.orders.recv() => {
@@ -229,6 +275,9 @@ impl BrokerLoop {
             work.due = work.due.map(|due| due.seen(now));
             // A clock that was set back does not make a doubt last longer than it would have.
             work.doubt = work.doubt.map(|since| since.min(now));
+            for waiter in &mut work.waiters {
+                waiter.until = waiter.until.seen(now);
+            }
             let patience = work.waiters.iter().map(|waiter| waiter.until.at(now)).min();
             let request = work.due.filter(|_| able && work.busy.is_none()).map(|due| due.at(now));
             next = [patience, request].into_iter().flatten().fold(next, Timestamp::min);
@@ -253,12 +302,19 @@ impl BrokerLoop {
     fn connect(&mut self) {
         let settings = self.around.settings.borrow_and_update().clone();
         let identity = self.around.identity.borrow_and_update().clone();
+        let before = self.plane.take().map(|plane| plane.address);
         self.plane = identity.and_then(|identity| {
             let runtime = identity.record.runtime.clone()?;
             // What stands against it is on the board, for the other loop met it as well.
             let director = link::director(&settings, &identity, Protocol::Plain).ok()?;
-            Some(Plane { director, runtime })
+            let address = identity.record.director_url.to_string();
+            Some(Plane { director, runtime, address })
         });
+        let address = self.plane.as_ref().map(|plane| &plane.address);
+        if before.is_some() && before.as_ref() != address {
+            // What one plane asked for is nothing to another.
+            self.left_alone_until = None;
+        }
     }
 
     /// Opens the store where the broker is on, and closes it where it is off.
@@ -268,11 +324,11 @@ impl BrokerLoop {
             (false, _) => {
                 (self.store, self.store_at, self.lacks) = (None, None, off());
                 self.records = Records::default();
-                // Whoever waits is told by the end of the channel.
+                self.dismiss_all(&off());
                 self.works.clear();
                 self.underway.clear();
                 self.orphans = Orphans::default();
-                self.catalog = None;
+                (self.catalog, self.unlearned) = (None, None);
                 self.around.catalog.send_replace(None);
                 self.around.board.withdraw(Area::BrokerStore);
                 self.around.board.withdraw(Area::Orphans);
@@ -288,6 +344,7 @@ impl BrokerLoop {
         match aside(move || Store::open(&path)).await {
             Ok((store, records)) => {
                 let now = self.now();
+                let many = u32::try_from(records.bindings.len()).unwrap_or(u32::MAX);
                 self.works = records
                     .bindings
                     .iter()
@@ -297,16 +354,34 @@ impl BrokerLoop {
                             Phase::Ready { .. } => None,
                             _ => Some(now),
                         };
-                        (key.clone(), Work { due: Some(Due::now(now)), doubt, ..Work::default() })
+                        // Not all at once.
+                        let spread = Duration::from_millis(250).saturating_mul(many).min(Duration::from_secs(60));
+                        let due = Some(Due::after(now, spread.mul_f64(fastrand::f64())));
+                        let announced = match binding.phase {
+                            Phase::Asking { promise: Promise::Made } => Announced::Yes,
+                            _ => Announced::No,
+                        };
+                        (key.clone(), Work { due, doubt, announced, ..Work::default() })
                     })
                     .collect();
                 (self.store, self.store_at, self.records) = (Some(store), None, records);
                 self.around.board.solved(Area::BrokerStore);
+                self.leave_behind().await;
                 self.forget_the_gone().await;
                 self.show();
             }
             Err(error) => {
                 let sentence = format!("The service broker cannot work: {error}.");
+                let remedy = match error {
+                    StoreError::Newer { .. } => {
+                        "Install the newer version again; or move the file away, and the broker begins anew, without the bindings."
+                    }
+                    _ => {
+                        "Restore the file from a backup while the agent is stopped; or move it away: then the broker begins \
+                     anew, and `runtime-agent broker bindings` shows what it asked for before as orphans (with \
+                     broker.orphans = \"remove\", they are given back once `runtime-agent sync --accept-removals` agrees)."
+                    }
+                };
                 self.lacks = Refusal::Store(sentence.clone());
                 self.store_at = Some(Due::after(self.now(), STORE));
                 event::Retry::Broker.emit();
@@ -314,9 +389,10 @@ impl BrokerLoop {
                     Area::BrokerStore,
                     Severity::ActionNeeded,
                     sentence,
-                    "Everything else goes on, bindings stay at the plane as they are, and the agent tries again every \
-                     minute. Restore the file from a backup, or move it away: then the broker begins anew, and what it asked \
-                     for before is shown by `runtime-agent broker bindings` as orphans.",
+                    format!(
+                        "Everything else goes on, bindings stay at the plane as they are, and the agent tries again every \
+                         minute. {remedy}"
+                    ),
                 );
             }
         }
@@ -352,16 +428,12 @@ impl BrokerLoop {
     /// What the plane last said becomes the catalog, and is compared with what the bindings have.
     async fn learn(&mut self, learned: Learned) {
         if self.store.is_none() {
-            // It is told again when the broker is enabled; and one without its store has nothing to compare.
-            if self.is_enabled() {
-                self.open().await;
-            }
-            if self.store.is_none() {
-                return;
-            }
+            // It is tried again by itself, and this is for then.
+            self.unlearned = self.is_enabled().then_some(learned);
+            return;
         }
         self.around.pulse.within(LONGEST_TURN);
-        let Learned { snapshot, names, dialect } = learned;
+        let Learned { snapshot, names, dialect, origin } = learned;
         self.dialect = dialect.or(self.dialect);
         let (before, of) = (self.records.names.clone(), Arc::clone(&snapshot));
         let current = self.around.settings.borrow().paths.config().join("current");
@@ -379,7 +451,7 @@ impl BrokerLoop {
             *served = Some(catalog);
             new
         });
-        self.compare(&snapshot).await;
+        self.compare(&snapshot, origin).await;
         self.forget_the_gone().await;
         // What only waits for an application was compared with the list, which has all of that.
         self.hurry(|step| !matches!(step, Step::See(_)));
@@ -391,19 +463,24 @@ impl BrokerLoop {
         let now = self.now();
         for (key, work) in &mut self.works {
             let next = self.records.bindings.get(key).and_then(|binding| step(&binding.phase, work.doubt));
-            if next.is_some_and(|step| which(&step)) && work.busy.is_none() && work.tries > 1 {
-                (work.due, work.tries) = (Some(Due::now(now)), 1);
+            let idle = work.due.is_none() || work.tries > 1;
+            if next.is_some_and(|step| work.due.is_none() || which(&step)) && work.busy.is_none() && idle {
+                (work.due, work.tries) = (Some(Due::now(now)), work.tries.min(1));
             }
         }
     }
 
-    /// Whoever waits too long is told so, and what is due is begun when the loop comes round.
+    /// What is due besides is begun when the loop comes round.
     async fn pass_time(&mut self) {
         let now = self.now();
         if self.store_at.is_some_and(|due| due.is_over(now)) {
             self.open().await;
+            if self.store.is_some()
+                && let Some(learned) = self.unlearned.take()
+            {
+                self.learn(learned).await;
+            }
         }
-        self.dismiss_the_weary(now);
     }
 
     fn pause(&self, tries: u32, at_least: Option<Duration>) -> Due {
@@ -421,14 +498,19 @@ impl BrokerLoop {
     /// What was given back long ago is forgotten.
     async fn forget_the_gone(&mut self) {
         let now = self.now();
-        let old = |phase: &Phase| matches!(phase, Phase::Gone { at } if clock::after(*at, REMEMBERED) <= now);
-        let gone: BTreeSet<_> = self
-            .records
-            .bindings
-            .iter()
-            .filter(|(_, binding)| old(&binding.phase))
-            .map(|(key, _)| key.clone())
-            .collect();
+        let mut remembered: Vec<_> = self.records.bindings.iter().collect();
+        remembered.retain(|(_, binding)| matches!(binding.phase, Phase::Gone { .. }));
+        let since = |binding: &Binding| match binding.phase {
+            // A clock that was ahead must not make it last.
+            Phase::Gone { at } => at.min(now),
+            _ => now,
+        };
+        remembered.sort_by_key(|(_, binding)| std::cmp::Reverse(since(binding)));
+        let old = |(place, (_, binding)): &(usize, (&BindingKey, &Binding))| {
+            *place >= MOST_REMEMBERED || clock::after(since(binding), REMEMBERED) <= now
+        };
+        let gone: BTreeSet<_> =
+            remembered.into_iter().enumerate().filter(old).map(|(_, (key, _))| key.clone()).collect();
         if gone.is_empty() {
             return;
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::waiting::{Waiter, operation};
-use super::{BrokerLoop, Work};
+use super::{Announced, BrokerLoop, Work};
 use crate::broker::{
     Bind, Binding, BindingKey, Bound, Change, Instance, Issue, LastOperation, Made, Offer, OperationState, Order,
     Overview, Patience, Phase, Plan, Promise, Provision, Refusal, Reply, SecretText, Step, Unbound, Wanted,
@@ -14,6 +14,9 @@ use crate::ids::{ServiceBindingId, ServiceInstanceId};
 
 /// How many instances there can be, and how many bindings: 10,000. Records are held in memory.
 const MOST: usize = 10_000;
+
+/// How many bytes their parameters and credentials may have together: 32 MiB, for the same reason.
+const HEAVIEST: usize = 32 * 1024 * 1024;
 
 impl BrokerLoop {
     /// Judges a request, and answers it, now or later.
@@ -176,10 +179,9 @@ impl BrokerLoop {
                 "The application has been asked for the credentials of this binding, and has not answered yet.".into(),
             )),
             (Phase::Asking { promise }, patience) => {
-                let waited_for =
-                    self.works.get(key).is_some_and(|work| !work.waiters.is_empty() || work.busy.is_some());
+                let announced = self.works.get(key).map(|work| work.announced);
                 match (promise, patience) {
-                    (Promise::Made, Patience::LooksLater) if !waited_for => {
+                    (Promise::Made, Patience::LooksLater) if announced == Some(Announced::Yes) => {
                         Ok(Judged::Answer(Bound::UnderWay(known.operation.clone())))
                     }
                     (Promise::NotMade, Patience::LooksLater) => {
@@ -236,8 +238,13 @@ impl BrokerLoop {
                 ask_again_in: Some(clock::until(now, until.at(now))),
             });
         }
-        if self.records.bindings.len() >= MOST {
+        if self.records.living() >= MOST {
             return Err(Refusal::TooMany(format!("There are {MOST} bindings, which is the limit.")));
+        }
+        if self.records.weight() >= HEAVIEST {
+            return Err(Refusal::TooMany(format!(
+                "The credentials and parameters of all bindings have {HEAVIEST} bytes together, which is the limit."
+            )));
         }
         Ok(Binding {
             offer: instance.offer.clone(),
@@ -296,7 +303,10 @@ impl BrokerLoop {
             let work = self.works.entry(key.clone()).or_default();
             (work.due, work.tries) = (Some(Due::now(now)), 0);
             if gone {
-                event::Broker::Gone(&key).emit();
+                match self.records.bindings.get(&key) {
+                    Some(known) if self.is_left_behind(known) => event::Broker::LeftBehind(&key).emit(),
+                    Some(_) | None => event::Broker::Gone(&key).emit(),
+                }
                 return drop(reply.send(Ok(Unbound::Gone)));
             }
         }
@@ -324,7 +334,7 @@ impl BrokerLoop {
         if !is_of(&known.offer, wanted) {
             return Err(Refusal::BadRequest("The binding is of another service or plan.".into()));
         }
-        if matches!(known.phase, Phase::Returning { .. }) {
+        if matches!(known.phase, Phase::Returning { .. }) && !self.is_left_behind(known) {
             return Ok(None);
         }
         if self.works.get(key).is_some_and(|work| work.busy == Some(Step::Ask)) {
@@ -332,17 +342,15 @@ impl BrokerLoop {
         }
         let issue = self.catalog.as_ref().and_then(|catalog| catalog.plan_of(&known.offer)).map(Plan::issue);
         let takes_time = matches!(known.phase, Phase::Waiting { .. } | Phase::Ready { .. } | Phase::Kept { .. });
-        if takes_time && issue == Some(Issue::OnRequest) && patience == Patience::Waits {
+        if takes_time && !self.is_left_behind(known) && issue == Some(Issue::OnRequest) && patience == Patience::Waits {
             return Err(Refusal::AsyncRequired(
                 "The application has to revoke the credentials, which takes time: the request has to say \
                  accepts_incomplete=true."
                     .into(),
             ));
         }
-        let mut next = known.clone();
-        next.phase = self.give_back_here(&known.phase, &known.runtime);
-        next.operation = operation();
-        Ok(Some(next))
+        let next = known.clone().into_phase(self.give_back_here(known), self.rotation(&known.offer));
+        Ok(Some(Binding { operation: operation(), ..next }))
     }
 
     fn last_operation(&self, key: &BindingKey) -> Result<LastOperation, Refusal> {
@@ -360,7 +368,7 @@ impl BrokerLoop {
             Phase::Kept { why, .. } => {
                 (OperationState::Failed, format!("The plane does not take the credentials back: {why}."))
             }
-            Phase::Gone { .. } => (OperationState::Succeeded, "The credentials are given back.".to_owned()),
+            Phase::Gone { .. } => (OperationState::Succeeded, "The binding is deleted.".to_owned()),
         };
         let now = self.now();
         let due = self.works.get(key).and_then(|work| work.due).filter(|_| state == OperationState::InProgress);

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::errand::{give_back, look_at, see};
-use super::{AT_ONCE, BrokerLoop, Job};
+use super::errand::{confided, give_back, look_at, see};
+use super::{AT_ONCE, BrokerLoop, Job, Origin};
 use crate::agent::status::{Area, Severity};
-use crate::broker::{Change, Heard, Offer, OrphanRow, Phase, SeenState, Told};
+use crate::broker::{Binding, Change, Heard, Offer, OrphanRow, Phase, Seen, SeenState, Told};
 use crate::clock::Due;
 use crate::config;
 use crate::event;
 use crate::ids::InstanceAuthId;
+use crate::snapshot::brake::Consent;
 use crate::snapshot::{Condition, InstanceAuth, Snapshot};
 
 /// An instance auth that no binding stands for.
@@ -61,7 +62,12 @@ impl Orphans {
 
 impl BrokerLoop {
     /// Compares what the plane lists with what there is here.
-    pub(super) async fn compare(&mut self, snapshot: &Snapshot) {
+    pub(super) async fn compare(&mut self, snapshot: &Snapshot, origin: Origin) {
+        if origin == Origin::Unpaired {
+            self.orphans = Orphans::default();
+            self.around.board.withdraw(Area::Orphans);
+            return self.give_up(snapshot.runtime()).await;
+        }
         let mut claimed = BTreeSet::new();
         let mut listed = BTreeMap::new();
         for application in snapshot.applications() {
@@ -81,11 +87,15 @@ impl BrokerLoop {
             let Some(plan) = self.catalog.as_ref().and_then(|catalog| catalog.plan_of(&binding.offer)) else {
                 continue;
             };
-            let listed = binding.phase.auth().and_then(|auth| auths.get(auth)).map(|auth| see(auth, plan.apis()).state);
+            let listed = binding
+                .phase
+                .auth()
+                .and_then(|auth| auths.get(auth))
+                .map(|auth| see(auth, plan.apis(), &confided(binding.parameters.as_ref())).state);
             match (&binding.phase, listed) {
                 (Phase::Ready { auth, credentials }, Some(SeenState::Given(given))) if given != *credentials => {
-                    let mut renewed = binding.clone();
-                    renewed.phase = Phase::Ready { auth: auth.clone(), credentials: given };
+                    let phase = Phase::Ready { auth: auth.clone(), credentials: given };
+                    let renewed = Binding { phase, ..binding.clone() };
                     changes.push(Change::PutBinding(key.clone(), renewed));
                     event::Broker::OtherCredentials(key).emit();
                 }
@@ -115,6 +125,8 @@ impl BrokerLoop {
         if !changes.is_empty() && self.commit(changes).await.is_ok() {
             self.have_files_follow();
         }
+        // What was kept may be long over.
+        let Origin::Plane(consent) = origin else { return };
         let unclaimed = |auth: &&InstanceAuth| {
             !claimed.contains(&auth.id) && auth.condition != Condition::Unused && !self.is_expected(auth)
         };
@@ -129,7 +141,8 @@ impl BrokerLoop {
         orphans.retain(|auth, _| self.orphans.suspects.contains(auth));
         self.orphans.suspects = now;
         self.orphans.found = orphans;
-        self.tell_of_orphans();
+        let bound = listed.values().flat_map(BTreeMap::values).filter(|auth| auth.binding().is_some()).count();
+        self.tell_of_orphans(bound, consent);
     }
 
     /// Whether a binding may be about to take it up.
@@ -139,7 +152,8 @@ impl BrokerLoop {
         self.records.bindings.iter().any(|(key, binding)| key.is_meant_by(&context) && expects(&binding.phase))
     }
 
-    fn tell_of_orphans(&mut self) {
+    /// `bound` is how many sets of credentials the plane has for bindings, orphans included.
+    fn tell_of_orphans(&mut self, bound: usize, consent: Consent) {
         let rule = self.around.settings.borrow().broker.orphans;
         match (self.orphans.found.len(), rule) {
             (0, _) => {
@@ -158,6 +172,21 @@ impl BrokerLoop {
                     ),
                     "They do no harm but that they exist, after the loss of the broker's store, for example. See \
                      `runtime-agent broker bindings`; broker.orphans = \"remove\" has them given back.",
+                );
+            }
+            // A store that was lost, or is an old one, makes orphans of credentials that are in use.
+            (count, config::Orphans::Remove) if is_doubtful(count, bound) && consent == Consent::NotGiven => {
+                self.orphans.removing.clear();
+                self.around.board.problem(
+                    Area::Orphans,
+                    Severity::ActionNeeded,
+                    format!(
+                        "{count} of the {bound} sets of credentials that the plane has for service bindings of this host \
+                         belong to none here, which is too many to give all of them back unasked."
+                    ),
+                    "Nothing is given back. Was the broker's store lost, or restored from an older backup? `runtime-agent \
+                     broker bindings` lists them; where they are not used, `runtime-agent sync --accept-removals` has them \
+                     given back.",
                 );
             }
             (_, config::Orphans::Remove) => {
@@ -184,8 +213,8 @@ impl BrokerLoop {
             let (auth, step) = (auth.clone(), *step);
             self.underway.push(Box::pin(async move {
                 let heard = match step {
-                    Removal::Look => look_at(&director, dialect, &auth, &[]).await,
-                    Removal::GiveBack => give_back(&director, dialect, &auth, &[]).await,
+                    Removal::Look => look_at(&director, dialect, &auth, bare).await,
+                    Removal::GiveBack => give_back(&director, dialect, &auth, bare).await,
                 };
                 (Job::Orphan(auth), heard)
             }));
@@ -193,7 +222,8 @@ impl BrokerLoop {
     }
 
     /// What follows from an answer about an orphan. Whatever fails is tried again after the next list.
-    pub(super) fn hear_of_an_orphan(&mut self, auth: InstanceAuthId, heard: Heard) {
+    pub(super) fn hear_of_an_orphan(&mut self, auth: InstanceAuthId, heard: &Heard) {
+        self.mind_the_planes_wish(heard);
         self.orphans.busy.remove(&auth);
         self.orphans.removing.remove(&auth);
         let adopted = self.records.bindings.values().any(|binding| binding.phase.auth() == Some(&auth));
@@ -212,4 +242,14 @@ impl BrokerLoop {
         }
         self.show();
     }
+}
+
+/// Whether so many orphans are more likely a loss here than one at the plane: most of all, and more than three.
+fn is_doubtful(orphans: usize, bound: usize) -> bool {
+    orphans > 3 && 2 * orphans > bound
+}
+
+/// What an orphan is worth: nobody wants its credentials.
+fn bare(auth: InstanceAuth) -> Seen {
+    see(&auth, &[], &[])
 }

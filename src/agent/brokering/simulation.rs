@@ -12,7 +12,7 @@ use plane::model::{Auth, Condition, Credential};
 use plane::{Dialect, Endpoint, Fault, Generate, KeyAlgorithm, Options, Plane, RetryAfter, Verdict};
 use tokio::sync::{mpsc, watch};
 
-use super::{BrokerLoop, Learned, Surroundings};
+use super::{BrokerLoop, Learned, Origin, Surroundings};
 use crate::agent::board::Board;
 use crate::agent::link;
 use crate::agent::newest::Newest;
@@ -28,6 +28,7 @@ use crate::config::{self, Brokerage, Seconds, Settings};
 use crate::director::FetchOptions;
 use crate::identity::Identity;
 use crate::output::Names;
+use crate::snapshot::brake::Consent;
 use crate::transport::Protocol;
 
 /// Something goes wrong with the next few calls.
@@ -118,6 +119,7 @@ impl Scene {
                 snapshot: fetched.snapshot.into(),
                 names: Arc::new(Names::default()),
                 dialect: Some(fetched.dialect),
+                origin: Origin::Plane(Consent::NotGiven),
             });
         }
     }

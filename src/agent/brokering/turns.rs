@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use super::errand::Errand;
-use super::{AT_ONCE, BrokerLoop, Job, Work};
+use super::waiting::Waiter;
+use super::{AT_ONCE, Announced, BrokerLoop, Job, Work};
 use crate::agent::status::BrokerStatus;
 use crate::broker::{
-    Audience, BindingKey, Change, Circumstances, Fate, Heard, Pace, Phase, Turn, give_back, hear, step,
+    Audience, Binding, BindingKey, Change, Circumstances, Fate, Heard, Issue, Offer, Pace, Phase, Plan, Rotation, Turn,
+    give_back, hear, step,
 };
 use crate::clock::Due;
 use crate::director::RefusalKind;
 use crate::event;
+use crate::ids::RuntimeId;
 
 impl BrokerLoop {
     /// Begins the requests that are due, as far as there is room for them.
@@ -42,7 +45,12 @@ impl BrokerLoop {
             work.due = None;
             return;
         };
-        let apis = self.catalog.as_ref().and_then(|catalog| catalog.plan_of(&binding.offer));
+        let plan = self.catalog.as_ref().and_then(|catalog| catalog.plan_of(&binding.offer));
+        if plan.is_none() && !matches!(binding.phase, Phase::Returning { .. }) {
+            // Credentials are for the addresses of APIs, which nobody knows now. It goes on when the plane lists them.
+            work.due = None;
+            return;
+        }
         let errand = Errand {
             director: plane.director.clone(),
             dialect,
@@ -50,7 +58,7 @@ impl BrokerLoop {
             key: key.clone(),
             offer: binding.offer.clone(),
             parameters: binding.parameters.clone(),
-            apis: apis.map(|plan| plan.apis().to_vec()).unwrap_or_default(),
+            apis: plan.map(|plan| plan.apis().to_vec()).unwrap_or_default(),
         };
         work.busy = Some(step.clone());
         self.underway.push(Box::pin(async move { (Job::Binding(key), errand.run(step).await) }));
@@ -64,17 +72,14 @@ impl BrokerLoop {
         let Some(work) = self.works.get_mut(&key) else { return };
         work.busy = None;
         let Some(binding) = self.records.bindings.get(&key) else { return };
-        let audience = if work.waiters.iter().any(super::waiting::Waiter::wants_credentials) {
-            Audience::Present
-        } else {
-            Audience::Absent
-        };
+        // Whoever was told that it is under way counts on it, even if others wait.
+        let waits = work.waiters.iter().any(Waiter::wants_credentials) && work.announced == Announced::No;
+        let audience = if waits { Audience::Present } else { Audience::Absent };
         let turn = hear(&binding.phase, heard, Circumstances { now, doubt: work.doubt, settling, audience });
         let written = match &turn.fate {
             Fate::Same => Ok(()),
             Fate::Becomes(phase) => {
-                let mut binding = binding.clone();
-                binding.phase = phase.clone();
+                let binding = binding.clone().into_phase(phase.clone(), self.rotation(&binding.offer));
                 self.commit(vec![Change::PutBinding(key.clone(), binding)]).await
             }
             Fate::Ends => self.commit(vec![Change::RemoveBinding(key.clone())]).await,
@@ -107,7 +112,15 @@ impl BrokerLoop {
         let now = self.now();
         let Some(work) = self.works.get_mut(key) else { return };
         match pace {
-            Pace::AtOnce => (work.due, work.tries) = (Some(Due::now(now)), 0),
+            Pace::AtOnce => {
+                work.due = Some(Due::now(now));
+                // Giving back goes to and fro where the plane contradicts itself, and must not do so in haste.
+                let returning =
+                    self.records.bindings.get(key).is_some_and(|known| matches!(known.phase, Phase::Returning { .. }));
+                if !returning {
+                    work.tries = 0;
+                }
+            }
             Pace::Later(at_least) => {
                 work.tries = work.tries.saturating_add(1);
                 let tries = work.tries;
@@ -121,7 +134,7 @@ impl BrokerLoop {
     }
 
     /// A plane that asks to be left alone is left alone with everything.
-    fn mind_the_planes_wish(&mut self, heard: &Heard) {
+    pub(super) fn mind_the_planes_wish(&mut self, heard: &Heard) {
         let refusal = match heard {
             Heard::Asked(Err(refusal)) | Heard::GaveBack(Err(refusal)) => refusal,
             Heard::Looked(Err(refusal)) | Heard::Saw(Err(refusal)) => refusal,
@@ -156,13 +169,67 @@ impl BrokerLoop {
         }
     }
 
-    /// Bindings of a runtime that this host no longer is cannot be given back by it; those that are to go are gone.
-    pub(super) fn give_back_here(&self, phase: &Phase, ours: &crate::ids::RuntimeId) -> Phase {
-        let now = self.now();
-        match &self.plane {
-            Some(plane) if plane.runtime != *ours => Phase::Gone { at: now },
-            Some(_) | None => give_back(phase, now),
+    /// Whether other credentials can follow those of a plan.
+    pub(super) fn rotation(&self, offer: &Offer) -> Rotation {
+        match self.catalog.as_ref().and_then(|catalog| catalog.plan_of(offer)).map(Plan::issue) {
+            Some(Issue::AtOnce) => Rotation::None,
+            Some(Issue::OnRequest) | None => Rotation::Possible,
         }
+    }
+
+    /// Whether a binding is of a runtime that this host no longer is: it cannot do anything for that at the plane.
+    pub(super) fn is_left_behind(&self, binding: &Binding) -> bool {
+        self.plane.as_ref().is_some_and(|plane| plane.runtime != binding.runtime)
+    }
+
+    /// What a client's wish to give a binding back makes of it.
+    pub(super) fn give_back_here(&self, binding: &Binding) -> Phase {
+        let now = self.now();
+        if self.is_left_behind(binding) { Phase::Gone { at: now } } else { give_back(&binding.phase, now) }
+    }
+
+    /// Brings the operations of a runtime that this host no longer is to their end.
+    pub(super) async fn leave_behind(&mut self) {
+        let now = self.now();
+        let end = |phase: &Phase| match phase {
+            Phase::Returning { .. } => Some(Phase::Gone { at: now }),
+            Phase::Asking { .. } | Phase::Waiting { .. } => Some(Phase::Failed {
+                auth: phase.auth().cloned(),
+                why: "this host was paired anew as another runtime, which cannot get them".into(),
+            }),
+            Phase::Ready { .. } | Phase::Failed { .. } | Phase::Kept { .. } | Phase::Gone { .. } => None,
+        };
+        let left: Vec<_> = self.records.bindings.iter().filter(|(_, binding)| self.is_left_behind(binding)).collect();
+        let ended = left.into_iter().filter_map(|(key, binding)| Some((key, binding, end(&binding.phase)?)));
+        let changes: Vec<_> = ended
+            .map(|(key, binding, phase)| {
+                event::Broker::LeftBehind(key).emit();
+                Change::PutBinding(key.clone(), binding.clone().into_phase(phase, Rotation::None))
+            })
+            .collect();
+        if !changes.is_empty() {
+            // Not written, it is done at the next start; a failure is on the board.
+            let _ = self.commit(changes).await;
+        }
+    }
+
+    /// This host was unpaired: nothing here is good for anything any more, and nothing can be given back.
+    pub(super) async fn give_up(&mut self, runtime: &RuntimeId) {
+        let ours = self.records.bindings.iter().filter(|(_, binding)| binding.runtime == *runtime);
+        let live = ours.filter(|(_, binding)| !matches!(binding.phase, Phase::Failed { .. } | Phase::Gone { .. }));
+        let changes: Vec<_> = live
+            .map(|(key, binding)| {
+                let why = "this host was unpaired; what the plane has of them stays valid until it is revoked there";
+                let phase = Phase::Failed { auth: binding.phase.auth().cloned(), why: why.into() };
+                Change::PutBinding(key.clone(), binding.clone().into_phase(phase, Rotation::None))
+            })
+            .collect();
+        if changes.is_empty() {
+            return;
+        }
+        event::Broker::GivenUp(changes.len()).emit();
+        // Not written, the credentials stay in the store; a failure is on the board.
+        let _ = self.commit(changes).await;
     }
 
     /// Puts on the board how many there are.

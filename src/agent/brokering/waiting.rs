@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::BrokerLoop;
+use super::{Announced, BrokerLoop};
 use crate::broker::{
     Binding, BindingKey, Bound, Fate, Made, Operation, Pace, Patience, Phase, Refusal, Reply, Turn, Unbound,
 };
@@ -53,11 +53,26 @@ impl Waiter {
         matches!(self.reply, Wish::Bound(_))
     }
 
-    fn dismiss(self, scene: Scene<'_>) {
-        // Whoever has gone is not answered.
+    /// Answers it. Whoever has gone is not answered.
+    fn dismiss(self, scene: Scene<'_>) -> Announced {
         match self.reply {
-            Wish::Bound(reply) => drop(reply.send(bound(scene, self.patience))),
-            Wish::Unbound(reply) => drop(reply.send(unbound(scene, self.patience))),
+            Wish::Bound(reply) => {
+                let answer = bound(scene, self.patience);
+                let announced = if matches!(answer, Ok(Bound::UnderWay(_))) { Announced::Yes } else { Announced::No };
+                let _ = reply.send(answer);
+                announced
+            }
+            Wish::Unbound(reply) => {
+                let _ = reply.send(unbound(scene, self.patience));
+                Announced::No
+            }
+        }
+    }
+
+    fn refuse(self, refusal: &Refusal) {
+        match self.reply {
+            Wish::Bound(reply) => drop(reply.send(Err(refusal.clone()))),
+            Wish::Unbound(reply) => drop(reply.send(Err(refusal.clone()))),
         }
     }
 }
@@ -72,7 +87,14 @@ impl BrokerLoop {
         }
         let scene = Scene { binding, word: turn.word.as_ref() };
         for waiter in std::mem::take(&mut work.waiters) {
-            waiter.dismiss(scene);
+            work.announced = work.announced.or(waiter.dismiss(scene));
+        }
+    }
+
+    /// Refuses all who wait.
+    pub(super) fn dismiss_all(&mut self, refusal: &Refusal) {
+        for waiter in self.works.values_mut().flat_map(|work| std::mem::take(&mut work.waiters)) {
+            waiter.refuse(refusal);
         }
     }
 
@@ -84,7 +106,8 @@ impl BrokerLoop {
             work.waiters = others;
             let weary: Vec<Waiter> = weary;
             for waiter in weary {
-                waiter.dismiss(Scene { binding: self.records.bindings.get(key), word: None });
+                let scene = Scene { binding: self.records.bindings.get(key), word: None };
+                work.announced = work.announced.or(waiter.dismiss(scene));
             }
         }
     }

@@ -143,6 +143,8 @@ pub struct ConfigurationLoop {
     left_alone_until: Option<Due>,
     /// Removals that are not believed yet.
     brake: Brake,
+    /// What a person said about removals by what is written now.
+    consent: Consent,
     /// A snapshot that could not be written, with the instant of the next try.
     unwritten: Option<(Arc<Snapshot>, Due, u32)>,
     /// Whether the templates in force are those of the configuration.
@@ -184,6 +186,7 @@ impl ConfigurationLoop {
             heard: false,
             left_alone_until: None,
             brake: Brake::default(),
+            consent: Consent::NotGiven,
             unwritten: None,
             templates_are_read: true,
             texts: TextIndex::default(),
@@ -413,7 +416,10 @@ impl ConfigurationLoop {
                 });
                 let snapshot = self.hold_back(fetched.snapshot, consent, &settings).await?;
                 let snapshot = self.with_texts(snapshot).await;
-                self.write(snapshot, 0).await
+                self.consent = consent;
+                let written = self.write(snapshot, 0).await;
+                self.consent = Consent::NotGiven;
+                written
             }
             Err(error) => {
                 event::Poll { result: PollResult::Failed(error.source()), took: clock.elapsed() }.emit();

@@ -7,7 +7,7 @@ use super::blocking::aside;
 use super::shelf::Shelved;
 use super::texts::TextIndex;
 use super::{ConfigurationLoop, LONGEST_POLL};
-use crate::agent::brokering::Learned;
+use crate::agent::brokering::{Learned, Origin};
 use crate::agent::status::{Area, OutputStatus, Severity};
 use crate::backoff::Backoff;
 use crate::clock::Due;
@@ -50,7 +50,7 @@ impl ConfigurationLoop {
         self.unwritten = None;
         let result = match written {
             Ok(Shelved { published, kept }) => {
-                self.hand_on(Arc::clone(&snapshot));
+                self.hand_on(Arc::clone(&snapshot), Origin::Plane(self.consent));
                 // What the configuration has is another matter than what is in force.
                 if self.templates_are_read {
                     self.around.board.solved(Area::Templates);
@@ -89,7 +89,7 @@ impl ConfigurationLoop {
             }
             // The same template fails again until it, or what the plane says, is another.
             Err(error) if error.is_of_a_template() => {
-                self.hand_on(Arc::clone(&snapshot));
+                self.hand_on(Arc::clone(&snapshot), Origin::Plane(self.consent));
                 let what = format!("A template cannot be rendered: {error}.");
                 self.around.board.problem(
                     Area::Templates,
@@ -143,7 +143,7 @@ impl ConfigurationLoop {
                     Output::MadeAnew { generation, reason, read_at }.emit();
                     self.announce(generation, changes, restored.snapshot.applications().len());
                 }
-                self.hand_on(restored.snapshot);
+                self.hand_on(restored.snapshot, Origin::Kept);
             }
             Err(error) if error.is_of_a_template() => self.around.board.problem(
                 Area::Templates,
@@ -190,12 +190,12 @@ impl ConfigurationLoop {
     }
 
     /// Tells the service broker what the plane says, while there is one.
-    fn hand_on(&self, snapshot: Arc<Snapshot>) {
+    fn hand_on(&self, snapshot: Arc<Snapshot>, origin: Origin) {
         if self.around.settings.borrow().broker.enabled == Brokerage::Closed {
             return;
         }
         let names = self.shelf.as_ref().map(|shelf| shelf.store.names());
-        self.around.learned.put(Learned { snapshot, names: names.unwrap_or_default(), dialect: self.dialect });
+        self.around.learned.put(Learned { snapshot, names: names.unwrap_or_default(), dialect: self.dialect, origin });
     }
 
     /// Tells of the current generation, where there is one: on the board, and to the applier's queue.
@@ -231,7 +231,7 @@ impl ConfigurationLoop {
             return Err("the last write is not done yet".into());
         };
         if let Some(runtime) = whose {
-            self.hand_on(Arc::new(Snapshot::empty(runtime)));
+            self.hand_on(Arc::new(Snapshot::empty(runtime)), Origin::Unpaired);
         }
         self.unwritten = None;
         self.unread = None;

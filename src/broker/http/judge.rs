@@ -39,7 +39,7 @@ impl Judge {
     /// Whether the request is worth an answer; on whose behalf it is made, where that is told.
     async fn hear(&self, headers: &HeaderMap, peer: Option<Peer>) -> Result<Option<Platform>, Response> {
         short(headers).map_err(Fault::into_response)?;
-        let client = self.door.client(peer.as_ref());
+        let client = self.door.client(headers, peer.as_ref());
         let rates = || self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         rates().take(client, Instant::now()).map_err(too_often)?;
         let settings = self.settings.borrow().clone();

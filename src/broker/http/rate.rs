@@ -23,7 +23,9 @@ const MOST: usize = 1024;
 pub(super) enum Client {
     /// A user of this host.
     User(u32),
-    /// Whoever comes to the address: they cannot be told apart before they say who they are.
+    /// Whoever knows the password, at the address.
+    Known,
+    /// Whoever does not: they cannot be told apart.
     Anybody,
 }
 

@@ -130,7 +130,8 @@ impl World {
             }
             Step::Look => {
                 let found = (0..self.auths.len()).filter_map(|number| self.seen(number)).next();
-                Heard::Looked(if heard { Ok(found) } else { Err(failure()) })
+                let sight = found.map_or(Sight::Nothing, Sight::Found);
+                Heard::Looked(if heard { Ok(sight) } else { Err(failure()) })
             }
             Step::See(wanted) => {
                 let seen = self.seen(self.number(&wanted));
@@ -259,7 +260,7 @@ proptest! {
         };
         let heard = match question {
             0 => Heard::Asked(Ok(seen)),
-            1 => Heard::Looked(Ok(Some(seen))),
+            1 => Heard::Looked(Ok(Sight::Found(seen))),
             2 => Heard::Saw(Ok(Some(seen))),
             _ => Heard::GaveBack(Ok(seen)),
         };

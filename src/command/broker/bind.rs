@@ -180,7 +180,7 @@ pub(super) async fn unbind(
     if last && row.instance.as_str().starts_with(OWN) {
         platform.ask(Method::DELETE, &format!("{instance}?{offer}"), None).await?;
     }
-    Ok(format!("The binding {binding} is deleted, and its credentials are given back."))
+    Ok(format!("The binding {binding} is deleted."))
 }
 
 /// Waits for the end of an operation.

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 /// The whole text, and each text and number in it, in every spelling in which it may be repeated. Names of members are
 /// no secrets: they are the words of the schema that the plane publishes.
-pub(super) fn values(parameters: &SecretString) -> Vec<SecretString> {
+pub(crate) fn values(parameters: &SecretString) -> Vec<SecretString> {
     let mut found = vec![parameters.clone()];
     let mut json = serde_json::Deserializer::from_str(parameters.expose_secret());
     // What is no JSON from some place on has no values from there on that anybody could tell apart.
