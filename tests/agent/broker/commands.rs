@@ -64,7 +64,7 @@ async fn lists_tell_what_is_offered_and_what_there_is_and_never_any_credentials(
 #[tokio::test]
 async fn bind_writes_credentials_to_a_file_for_this_user_alone_and_unbind_gives_them_back_with_the_instance() {
     let shop = Shop::open().await;
-    let _agent = shop.scene.paired().await;
+    let (_agent, _) = shop.paired().await;
     let to = shop.host().path("credentials.json");
     let file = to.to_str().unwrap();
     let output = run(&shop, &["bind", "till", "orders", "--to", file]).await;
@@ -105,7 +105,7 @@ async fn bind_writes_credentials_to_a_file_for_this_user_alone_and_unbind_gives_
 #[tokio::test]
 async fn bind_and_unbind_wait_for_an_application_and_say_how_to_go_on_where_that_takes_too_long() {
     let shop = Shop::open().await;
-    let agent = shop.scene.paired().await;
+    let (agent, platform) = shop.paired().await;
     let to = shop.host().path("credentials.json");
     let parameters = shop.host().path("parameters.json");
     fs::write(&parameters, r#"{"colour": "canary-colour-0123456789abcdef"}"#).unwrap();
@@ -134,6 +134,5 @@ async fn bind_and_unbind_wait_for_an_application_and_say_how_to_go_on_where_that
     let (output, ()) = tokio::join!(run(&shop, &["unbind", "b"]), revoke);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     agent.wait_for("nothing left", |status| counts(status) == Default::default()).await;
-    let platform = shop.platform();
     assert_eq!(platform.get(&instance("i")).await.status, 404);
 }

@@ -37,7 +37,9 @@ async fn a_reload_opens_the_broker_and_another_one_closes_it_and_what_was_bound_
     agent.wait_for("the broker", |status| status.broker.is_some()).await;
     within("the socket", made(&socket)).await;
     // What the plane said before is enough for it.
-    assert_eq!(platform.get("/v2/catalog").await.body["services"].as_array().map(Vec::len), Some(5));
+    let asked = shop.scene.requests("applicationsForRuntime").len();
+    platform.offers(offer).await;
+    assert_eq!(shop.scene.requests("applicationsForRuntime").len(), asked);
     assert_eq!(platform.put(&instance("i"), &offer.instance()).await.status, 201);
     let bound = platform.put(&binding("i", "b"), &offer.binding()).await;
     assert_eq!(bound.status, 201);
@@ -72,7 +74,7 @@ async fn gone(path: &Path) {
 }
 
 /// An address that was free a moment ago.
-fn free() -> LoopbackAddress {
+pub fn free() -> LoopbackAddress {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string().parse().unwrap()
 }
@@ -106,7 +108,7 @@ async fn at_the_address_the_password_lets_in_and_a_reload_changes_it() {
     let at = address.to_string();
     let by = |password: &'static str| Platform::at_address(&at, "till", password);
     let platform = by("first-password");
-    assert_eq!(platform.get("/v2/catalog").await.status, 200);
+    platform.offers(&shop.at_once).await;
     assert_eq!(platform.put(&instance("i"), &shop.at_once.instance()).await.status, 201);
     assert_eq!(platform.put(&binding("i", "b"), &shop.at_once.binding()).await.status, 201);
     for stranger in [by("second-password"), by(""), Platform::at_address(&at, "tills", "first-password")] {
@@ -162,6 +164,9 @@ async fn at_the_socket_the_members_of_a_group_are_let_in_and_strangers_learn_whi
     scene.host.write_configuration(&text);
     let agent = scene.paired().await;
     agent.wait_for("the broker", |status| status.broker.is_some()).await;
+    let platform = Platform::at(&scene.host);
+    let catalog = async { while platform.get("/v2/catalog").await.status != 200 {} };
+    within("the catalog", catalog).await;
     let answer = catalog_as(&scene, READERS).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"services\""), "{answer}");
     for group in ["sys", "root"] {

@@ -2,9 +2,9 @@
 
 use plane::model::Condition;
 use plane::{Endpoint, Fault, Options, Verdict};
-use runtime_agent::agent::status::BrokerStatus;
+use runtime_agent::agent::status::{BrokerStatus, Status};
 use runtime_agent::config::{Seconds, Settings};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::platform::{Answer, binding};
 use super::shop::{CREATION, DELETION, Shop, agree, counts, has_ready, open};
@@ -28,28 +28,38 @@ fn is_unavailable(answer: &Answer) {
     assert_eq!((answer.status, answer.error()), (503, "ServiceUnavailable"), "{answer:?}");
 }
 
+/// What is left when nothing is left but the instance.
+fn is_over(status: &Status) -> bool {
+    status.broker == Some(BrokerStatus { instances: 1, ..BrokerStatus::default() })
+}
+
 #[tokio::test]
 async fn a_binding_that_the_plane_cannot_be_asked_for_is_refused_and_leaves_nothing() {
-    let faults = [
-        Fault::on(Endpoint::Director).refuse(),
-        Fault::on(Endpoint::Director).status(503, "busy"),
-        on(CREATION).reset(),
-        on(CREATION).truncate(10),
-    ];
-    for fault in faults {
-        let shop = shop().await;
-        let offer = &shop.at_once;
-        let (agent, platform) = shop.with_instance(offer).await;
-        shop.scene.plane.fault(fault.clone());
-        is_unavailable(&platform.put(&binding("i", "b"), &offer.binding()).await);
-        let left = BrokerStatus { instances: 1, ..BrokerStatus::default() };
-        agent.wait_for("the end of it", |status| status.broker == Some(left)).await;
-        assert_eq!((shop.held(), &shop.bindings().await["bindings"]), (vec![], &json!([])), "{fault:?}");
-        // It is asked again, and made, once the plane is back.
+    let shop = shop().await;
+    let offer = &shop.at_once;
+    let (agent, platform) = shop.with_instance(offer).await;
+    let (path, body) = (binding("i", "b"), offer.binding());
+    // Nothing can have come of what was never sent.
+    shop.scene.plane.fault(Fault::on(Endpoint::Director).refuse());
+    is_unavailable(&platform.put(&path, &body).await);
+    assert!(is_over(&agent.status().await));
+    assert_eq!(platform.get(&path).await.status, 404);
+    assert_eq!(platform.delete(&format!("{path}?{}", offer.query())).await.status, 410);
+
+    // Where something can have come of it, that is found out as soon as the plane can be asked.
+    let silent = || Fault::on(Endpoint::Director).status(502, "no answer from upstream");
+    for fault in [silent(), on(CREATION).reset(), on(CREATION).truncate(10)] {
         shop.scene.plane.clear_faults();
-        let bound = platform.put(&binding("i", "b"), &offer.binding()).await;
-        assert_eq!(bound.status, 201, "{fault:?}: {bound:?}");
+        shop.scene.plane.fault(fault.clone());
+        is_unavailable(&platform.put(&path, &body).await);
+        shop.scene.plane.clear_faults();
+        agent.wait_for("the end of it", |status| is_over(status) || has_ready(status, 1)).await;
         agree(shop.host(), &shop.held()).await;
+        let bound = platform.put(&path, &body).await;
+        assert!([200, 201].contains(&bound.status), "{fault:?}: {bound:?}");
+        agree(shop.host(), &shop.held()).await;
+        assert_eq!(platform.delete(&format!("{path}?{}", offer.query())).await.status, 200);
+        assert_eq!(shop.held(), []);
     }
 }
 
@@ -95,8 +105,7 @@ async fn what_an_application_was_asked_for_by_a_request_whose_answer_is_lost_is_
 async fn credentials_that_are_given_back_by_a_request_whose_answer_is_lost_are_looked_for_and_not_given_back_again() {
     let shop = shop().await;
     for (offer, own) in [(&shop.at_once, "i"), (&shop.on_request, "j")] {
-        let agent = shop.scene.paired().await;
-        let platform = shop.platform();
+        let (agent, platform) = shop.paired().await;
         assert_eq!(platform.put(&super::platform::instance(own), &offer.instance()).await.status, 201);
         let later = format!("{}?accepts_incomplete=true", binding(own, "b"));
         if platform.put(&later, &offer.binding()).await.status == 202 {

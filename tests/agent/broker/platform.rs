@@ -84,6 +84,22 @@ impl Platform {
     pub async fn delete(&self, path: &str) -> Answer {
         self.ask(Method::DELETE, path, None).await
     }
+
+    /// Whether something is in the catalog.
+    pub async fn is_offered(&self, offer: &Offer) -> bool {
+        let catalog = self.get("/v2/catalog").await.body;
+        catalog["services"].as_array().into_iter().flatten().any(|service| service["id"] == *offer.service)
+    }
+
+    /// Waits until something is in the catalog.
+    pub async fn offers(&self, offer: &Offer) {
+        within("the catalog with it", async { while !self.is_offered(offer).await {} }).await;
+    }
+
+    /// Waits until something is in the catalog no more.
+    pub async fn offers_no_more(&self, offer: &Offer) {
+        within("the catalog without it", async { while self.is_offered(offer).await {} }).await;
+    }
 }
 
 /// Sends a request, and reads the whole answer.

@@ -64,10 +64,17 @@ impl Shop {
         Platform::at(&self.scene.host)
     }
 
-    /// A host that is paired, with an instance `i` of a plan.
-    pub async fn with_instance(&self, of: &Offer) -> (Agent<'_>, Platform) {
+    /// A host that is paired, and offers what the plane has.
+    pub async fn paired(&self) -> (Agent<'_>, Platform) {
         let agent = self.scene.paired().await;
         let platform = self.platform();
+        platform.offers(&self.on_request).await;
+        (agent, platform)
+    }
+
+    /// The same, with an instance `i` of a plan.
+    pub async fn with_instance(&self, of: &Offer) -> (Agent<'_>, Platform) {
+        let (agent, platform) = self.paired().await;
         assert_eq!(platform.put(&instance("i"), &of.instance()).await.status, 201);
         (agent, platform)
     }
