@@ -40,7 +40,9 @@ impl Answer {
 impl Platform {
     /// One that asks at the socket of a host.
     pub fn at(host: &Host) -> Self {
-        let client = Client::builder().unix_socket(host.path("run/broker.sock")).no_proxy().build().unwrap();
+        // Each request has a connection of its own: an agent that was killed leaves none that seems to be there.
+        let client = Client::builder().unix_socket(host.path("run/broker.sock")).pool_max_idle_per_host(0);
+        let client = client.no_proxy().build().unwrap();
         Self { client, at: "http://broker".into(), login: None }
     }
 
@@ -87,8 +89,13 @@ impl Platform {
 
     /// Whether something is in the catalog.
     pub async fn is_offered(&self, offer: &Offer) -> bool {
-        let catalog = self.get("/v2/catalog").await.body;
-        catalog["services"].as_array().into_iter().flatten().any(|service| service["id"] == *offer.service)
+        self.is_offered_if_there(offer).await.unwrap()
+    }
+
+    /// The same, where the broker may be gone before it answers.
+    pub async fn is_offered_if_there(&self, offer: &Offer) -> reqwest::Result<bool> {
+        let catalog = self.ask_if_there(Method::GET, "/v2/catalog", None).await?.body;
+        Ok(catalog["services"].as_array().into_iter().flatten().any(|service| service["id"] == *offer.service))
     }
 
     /// Waits until something is in the catalog.

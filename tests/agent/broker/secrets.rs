@@ -11,6 +11,7 @@ use runtime_agent::agent::status::Area;
 use runtime_agent::config::{LogLevel, Seconds, Settings};
 use serde_json::json;
 
+use super::doors::free;
 use super::platform::{binding, instance};
 use super::shop::{CREATION, PASSWORD, Shop, counts, has_ready, open};
 use crate::bindings::rule;
@@ -38,7 +39,6 @@ async fn note(search: &mut Search<'_>, agent: &Agent<'_>) {
             search.said.push(said(&output));
         }
     }
-    search.said.push(said(&host.run(&["doctor"], "").await));
     search.said.push(said(&host.run(&["diff"], "").await));
 }
 
@@ -48,16 +48,16 @@ async fn parameters_and_credentials_of_bindings_are_in_the_store_and_in_files_of
     let login = shop.host().path("login");
     fs::write(&login, format!("till:{LOGIN}\n")).unwrap();
     fs::set_permissions(&login, fs::Permissions::from_mode(0o600)).unwrap();
-    let rules = vec![rule(&shop.scene)];
-    shop.host().configure(|settings: &mut Settings| {
+    let address = free();
+    let configured = |settings: &mut Settings| {
         open(settings);
         settings.log.level = LogLevel::Trace;
-        settings.template = rules;
         // What may be under way when its answer is lost is over soon.
         settings.plane.answer_timeout = Seconds::new(1);
-        settings.broker.listen = Some(super::doors::free());
+        settings.broker.listen = Some(address);
         settings.broker.password_file = Some(login.clone());
-    });
+    };
+    shop.host().configure(configured);
     shop.host().hook(
         "record",
         r#"cat >"$SPOOL/$1.json"; env >"$SPOOL/$1.env"; echo "$@"; tr '\0' ' ' <"/proc/$PPID/cmdline""#,
@@ -82,7 +82,8 @@ async fn parameters_and_credentials_of_bindings_are_in_the_store_and_in_files_of
         shop.scene.plane.fault(fault);
         let answer = platform.put(&later, &asked).await;
         search.said.push(answer.body.to_string());
-        note(&mut search, &agent).await;
+        // What failed is tried sooner after a poll.
+        search.said.push(agent.sync().await.message);
     }
     let garbage = json!(format!("{COLOUR}\" {{")).to_string();
     for body in [&garbage[1..], &format!("{{\"parameters\": {COLOUR}}}")] {
@@ -97,6 +98,7 @@ async fn parameters_and_credentials_of_bindings_are_in_the_store_and_in_files_of
     search.said.push(platform.put(&later, &other).await.body.to_string());
     let waits = |status: &_| counts(status).under_way == 1 && shop.held().len() == 1;
     agent.wait_for("the application to be asked", waits).await;
+    note(&mut search, &agent).await;
 
     // Granted, shown, and put into a file.
     shop.grants(&shop.only(), GRANTED);
@@ -105,17 +107,33 @@ async fn parameters_and_credentials_of_bindings_are_in_the_store_and_in_files_of
     assert!(bound.body.to_string().contains(PASSWORD));
     assert!(platform.get(&binding("j", "b")).await.body.to_string().contains(GRANTED));
     assert!(agent.sync().await.done);
-    agent.wait_for("the files of the bindings", |status| is_settled(status) && names(&shop.host().path("etc")).len() == 2).await;
-    note(&mut search, &agent).await;
+    agent.wait_for("a poll", is_settled).await;
+    let holders = |secret: &str| -> Vec<(String, u32)> {
+        let holds = |kind: &Kind| matches!(kind, Kind::File(bytes) if String::from_utf8_lossy(bytes).contains(secret));
+        let all = everything(&shop.host().path("")).into_iter().filter(|(_, entry)| holds(&entry.kind));
+        all.map(|(path, entry)| (path.display().to_string(), entry.mode)).collect()
+    };
+    let only_in = |file: &str| vec![(file.to_owned(), 0o600)];
+    assert_eq!(holders(COLOUR), only_in("state/broker.redb"));
+    assert_eq!(holders(LOGIN), only_in("login"));
+    let all_that_the_plane_said = ("state/snapshot.json".to_owned(), 0o600);
+    assert_eq!(holders(GRANTED), [only_in("state/broker.redb"), vec![all_that_the_plane_said]].concat());
+    let rules = vec![rule(&shop.scene)];
+    shop.host().configure(|settings| {
+        configured(settings);
+        settings.template = rules;
+    });
     agent.signal(Signal::SIGHUP);
+    let installed = |status: &_| is_settled(status) && names(&shop.host().path("etc")).len() == 2;
+    agent.wait_for("the files of the bindings", installed).await;
+    note(&mut search, &agent).await;
     agent.kill().await;
 
     // A file that is damaged is complained of, and not quoted.
     let path = shop.host().path("state/broker.redb");
     let whole = fs::read(&path).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
-    let middle = String::from_utf8_lossy(&whole).find("\"parameters\"").is_some();
-    assert!(middle, "records are text");
+    assert!(String::from_utf8_lossy(&whole).contains("\"parameters\""), "the search would find what is in it");
     let damaged: Vec<u8> = whole.iter().map(|byte| if *byte == b':' { b';' } else { *byte }).collect();
     fs::write(&path, damaged).unwrap();
     let agent = shop.host().start().await;
@@ -128,21 +146,17 @@ async fn parameters_and_credentials_of_bindings_are_in_the_store_and_in_files_of
     agent.wait_for("the bindings again", |status| has_ready(status, 2)).await;
     note(&mut search, &agent).await;
 
-    let of_bindings = |path: &Path| path.ends_with("state/broker.redb") || path.starts_with("etc");
-    let own = |path: &Path| is_for_secrets(path) || path == Path::new("login");
     assert!(shop.host().log().contains(" DEBUG "), "the log tells everything");
-    search.finds_nothing(|path| own(path) || of_bindings(path));
-    // What is the application's answer to this host alone is in fewer files than what everybody has.
-    let holders = |secret: &str| -> Vec<_> {
-        let holds = |kind: &Kind| matches!(kind, Kind::File(bytes) if String::from_utf8_lossy(bytes).contains(secret));
-        let all = everything(&shop.host().path(""));
-        all.into_iter().filter(|(_, entry)| holds(&entry.kind)).map(|(path, _)| path.display().to_string()).collect()
+    // What templates make lies among the generations before it is installed, and so does what they make it of.
+    let made = |path: &Path| {
+        let of_a_binding = path.starts_with("state/config/objects") && path.components().any(|part| part.as_os_str() == "bindings");
+        path.starts_with("etc") || path.starts_with("state/config/blobs") || of_a_binding
     };
-    assert_eq!(holders(COLOUR), ["state/broker.redb"]);
-    assert_eq!(holders(LOGIN), ["login"]);
+    let own = |path: &Path| is_for_secrets(path) || path == Path::new("login");
+    search.finds_nothing(|path| own(path) || made(path) || path.ends_with("broker.redb"));
     let granted = holders(GRANTED);
-    assert!(granted.iter().any(|path| path == "state/broker.redb"), "the search would find them: {granted:?}");
-    println!("{granted:?}");
+    assert!(granted.len() > 2 && granted.iter().all(|(_, mode)| *mode == 0o600), "{granted:?}");
+    assert_eq!(holders(COLOUR), only_in("state/broker.redb"));
 
     // What is given back is gone from the files.
     assert_eq!(platform.delete(&format!("{}?{}", binding("i", "b"), shop.at_once.query())).await.status, 200);
@@ -154,5 +168,5 @@ async fn parameters_and_credentials_of_bindings_are_in_the_store_and_in_files_of
     agent.wait_for("no files", |status| is_settled(status) && names(&shop.host().path("etc")).is_empty()).await;
     note(&mut search, &agent).await;
     agent.terminate().await;
-    search.finds_nothing(|path| own(path) || path.ends_with("state/broker.redb"));
+    search.finds_nothing(|path| own(path) || made(path) || path.ends_with("broker.redb"));
 }
