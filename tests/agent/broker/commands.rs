@@ -82,7 +82,8 @@ async fn bind_writes_credentials_to_a_file_for_this_user_alone_and_unbind_gives_
     // The same by name, twice: it is looked at again, and a file that was lost is written again.
     for _ in 0..2 {
         let _ = fs::remove_file(&to);
-        let output = run(&shop, &["bind", &shop.at_once.service, &shop.at_once.plan, "--to", file, "--binding", "mine"]).await;
+        let output =
+            run(&shop, &["bind", &shop.at_once.service, &shop.at_once.plan, "--to", file, "--binding", "mine"]).await;
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
         assert!(fs::read_to_string(&to).unwrap().contains(PASSWORD));
     }
@@ -111,9 +112,22 @@ async fn bind_and_unbind_wait_for_an_application_and_say_how_to_go_on_where_that
     fs::write(&parameters, r#"{"colour": "canary-colour-0123456789abcdef"}"#).unwrap();
     let bind = async |timeout: &str| {
         let (to, parameters) = (to.to_str().unwrap(), parameters.to_str().unwrap());
-        run(&shop, &[
-            "bind", "warehouse", "orders", "--to", to, "--binding", "b", "--parameters", parameters, "--timeout", timeout,
-        ])
+        run(
+            &shop,
+            &[
+                "bind",
+                "warehouse",
+                "orders",
+                "--to",
+                to,
+                "--binding",
+                "b",
+                "--parameters",
+                parameters,
+                "--timeout",
+                timeout,
+            ],
+        )
         .await
     };
     let output = bind("1s").await;

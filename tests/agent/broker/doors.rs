@@ -121,7 +121,8 @@ async fn at_the_address_the_password_lets_in_and_a_reload_changes_it() {
     }
     for version in [None, Some(""), Some("1.9"), Some("3.0"), Some("x")] {
         let request = platform.request(Method::GET, "/v2/catalog");
-        let request = version.into_iter().fold(request, |request, version| request.header("x-broker-api-version", version));
+        let request =
+            version.into_iter().fold(request, |request, version| request.header("x-broker-api-version", version));
         let refused = send(request).await.unwrap();
         assert_eq!((refused.status, refused.error()), (412, "UnsupportedApiVersion"), "{version:?}");
     }

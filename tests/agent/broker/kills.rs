@@ -1,13 +1,15 @@
 //! SIGKILL at every call that changes the broker's store, and at what is said to the plane and to a client: while a binding
 //! is made, and while it is given back. However it ends, what the host believes is what the plane has.
 
+use std::cell::Cell;
+
 use plane::{Answering, HeldAuth, Options, TokenForm};
 use reqwest::Method;
 use runtime_agent::agent::status::Status;
 use runtime_agent::config::{ApplyMode, Seconds, Settings};
 
 use super::platform::{Offer, Platform, binding, instance};
-use super::shop::{CREATION, Shop, agree, counts, open};
+use super::shop::{Shop, agree, counts, open};
 use crate::host::{Agent, Host, within};
 use crate::kills::trace::{Call, Kill, Trace, Traced, Watch, at_every_call_side_by_side, need_strace};
 use crate::scene::is_well;
@@ -74,14 +76,16 @@ impl<'a> Site<'a> {
         self.shop.scene.plane.instance_auths(&self.runtime)
     }
 
-    /// Asks an agent that may be about to end, and then until what is under way is done.
-    async fn ask(&self, agent: &mut Agent<'_>, method: Method, path: &str) {
+    /// Asks an agent that may be about to end, and lets it do what is under way then; whether there was an answer.
+    async fn ask(&self, agent: &mut Agent<'_>, method: Method, path: &str) -> bool {
         let offered = async { while let Ok(false) = self.platform.is_offered_if_there(self.offer).await {} };
         within("the catalog", offered).await;
         let body = (method == Method::PUT).then(|| self.offer.binding());
-        if self.platform.ask_if_there(method, path, body.as_ref()).await.is_ok() {
+        let answered = self.platform.ask_if_there(method, path, body.as_ref()).await.is_ok();
+        if answered {
             agent.ends_before(|status| counts(status).under_way == 0).await;
         }
+        answered
     }
 
     /// Repeats a request until it is answered by one of these; others are told that it may be repeated.
@@ -138,13 +142,44 @@ impl Client {
     }
 }
 
-async fn killed_while_binding(shop: &Shop, offer: &Offer, watch: Watch, kill: Option<&Kill>) -> Trace {
+/// What kills came upon: how often the plane had credentials for the host or had none, and of those who asked, how many
+/// had no answer.
+#[derive(Debug, Default)]
+struct Tally {
+    with: Cell<usize>,
+    without: Cell<usize>,
+    unanswered: Cell<usize>,
+}
+
+impl Tally {
+    fn note(&self, site: &Site<'_>, answered: Option<bool>) {
+        let add = |to: &Cell<usize>| to.set(to.get() + 1);
+        add(if site.held().is_empty() { &self.without } else { &self.with });
+        if answered == Some(false) {
+            add(&self.unanswered);
+        }
+    }
+
+    /// That there was some of everything.
+    fn is_rich(&self) {
+        assert!(self.with.get() > 1 && self.without.get() > 1 && self.unanswered.get() > 1, "{self:?}");
+    }
+}
+
+async fn killed_while_binding(
+    (shop, offer): (&Shop, &Offer),
+    watch: Watch,
+    kill: Option<&Kill>,
+    tally: &Tally,
+) -> Trace {
     let site = Site::new(shop, offer).await;
     let mut traced = Traced::watching(&site.host, watch, kill).await;
+    let mut answered = None;
     if let Some(agent) = &mut traced.agent {
-        site.ask(agent, Method::PUT, &site.bind()).await;
+        answered = Some(site.ask(agent, Method::PUT, &site.bind()).await);
     }
     let trace = traced.calls().await;
+    tally.note(&site, answered);
     let agent = site.host.start().await;
     site.platform.offers(offer).await;
     match Client::of(kill) {
@@ -155,13 +190,20 @@ async fn killed_while_binding(shop: &Shop, offer: &Offer, watch: Watch, kill: Op
     trace
 }
 
-async fn killed_while_unbinding(shop: &Shop, offer: &Offer, watch: Watch, kill: Option<&Kill>) -> Trace {
+async fn killed_while_unbinding(
+    (shop, offer): (&Shop, &Offer),
+    watch: Watch,
+    kill: Option<&Kill>,
+    tally: &Tally,
+) -> Trace {
     let site = Site::bound(shop, offer).await;
     let mut traced = Traced::watching(&site.host, watch, kill).await;
+    let mut answered = None;
     if let Some(agent) = &mut traced.agent {
-        site.ask(agent, Method::DELETE, &site.unbind()).await;
+        answered = Some(site.ask(agent, Method::DELETE, &site.unbind()).await);
     }
     let trace = traced.calls().await;
+    tally.note(&site, answered);
     let agent = site.host.start().await;
     site.platform.offers(offer).await;
     match Client::of(kill) {
@@ -181,20 +223,23 @@ fn written(calls: &[Call]) -> (usize, usize) {
 async fn a_kill_at_any_write_of_the_store_while_a_binding_is_made_leaves_one_set_of_credentials_or_none() {
     let shop = shop().await;
     for (offer, commits) in [(&shop.at_once, 2), (&shop.on_request, 3)] {
-        let kills = at_every_call_side_by_side(async |kill| killed_while_binding(&shop, offer, STORE, kill).await).await;
-        let (writes, syncs) = written(&kills);
-        assert!(syncs >= commits && writes >= 4 * commits, "{kills:?}");
+        let tally = Tally::default();
+        let run = async |kill: Option<&Kill>| killed_while_binding((&shop, offer), STORE, kill, &tally).await;
+        let (writes, syncs) = written(&at_every_call_side_by_side(run).await);
+        assert!(syncs >= commits && writes >= 4 * commits, "{writes} writes, {syncs} of them made durable");
+        tally.is_rich();
     }
-    println!("{}", shop.times(CREATION));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_at_any_write_of_the_store_while_a_binding_is_given_back_leaves_it_given_back_or_as_it_was() {
     let shop = shop().await;
     for offer in [&shop.at_once, &shop.on_request] {
-        let kills = at_every_call_side_by_side(async |kill| killed_while_unbinding(&shop, offer, STORE, kill).await).await;
-        let (writes, syncs) = written(&kills);
-        assert!(syncs >= 3 && writes >= 12, "{kills:?}");
+        let tally = Tally::default();
+        let run = async |kill: Option<&Kill>| killed_while_unbinding((&shop, offer), STORE, kill, &tally).await;
+        let (writes, syncs) = written(&at_every_call_side_by_side(run).await);
+        assert!(syncs >= 3 && writes >= 12, "{writes} writes, {syncs} of them made durable");
+        tally.is_rich();
     }
 }
 
@@ -202,10 +247,14 @@ async fn a_kill_at_any_write_of_the_store_while_a_binding_is_given_back_leaves_i
 async fn a_kill_while_the_plane_is_asked_or_the_client_answered_leaves_host_and_plane_of_one_mind() {
     let shop = shop().await;
     let offer = &shop.at_once;
-    let bind = at_every_call_side_by_side(async |kill| killed_while_binding(&shop, offer, Watch::Talk, kill).await).await;
-    let unbind = at_every_call_side_by_side(async |kill| killed_while_unbinding(&shop, offer, Watch::Talk, kill).await).await;
-    for kills in [bind, unbind] {
-        let (requests, answers) = (kills.iter().filter(|call| call.is_request()), kills.iter().filter(|call| call.is_answer()));
-        assert!(requests.count() > 5 && answers.count() > 0, "{kills:?}");
+    let tallies = [Tally::default(), Tally::default()];
+    let bind = async |kill: Option<&Kill>| killed_while_binding((&shop, offer), Watch::Talk, kill, &tallies[0]).await;
+    let unbind =
+        async |kill: Option<&Kill>| killed_while_unbinding((&shop, offer), Watch::Talk, kill, &tallies[1]).await;
+    let kills = [at_every_call_side_by_side(bind).await, at_every_call_side_by_side(unbind).await];
+    for (kills, tally) in kills.iter().zip(&tallies) {
+        let count = |is: fn(&Call) -> bool| kills.iter().filter(|call| is(call)).count();
+        assert!(count(Call::is_request) > 3 && count(Call::is_answer) > 0, "{kills:?}");
+        tally.is_rich();
     }
 }

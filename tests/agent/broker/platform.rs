@@ -69,9 +69,9 @@ impl Platform {
     /// The same, where the broker may be gone before it answers.
     pub async fn ask_if_there(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::Result<Answer> {
         let request = self.request(method, path).header("x-broker-api-version", "2.17");
-        let request = body.into_iter().fold(request, |request, body| {
-            request.header("content-type", "application/json").body(body.to_string())
-        });
+        let request = body
+            .into_iter()
+            .fold(request, |request, body| request.header("content-type", "application/json").body(body.to_string()));
         send(request).await
     }
 

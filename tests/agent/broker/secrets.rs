@@ -149,7 +149,8 @@ async fn parameters_and_credentials_of_bindings_are_in_the_store_and_in_files_of
     assert!(shop.host().log().contains(" DEBUG "), "the log tells everything");
     // What templates make lies among the generations before it is installed, and so does what they make it of.
     let made = |path: &Path| {
-        let of_a_binding = path.starts_with("state/config/objects") && path.components().any(|part| part.as_os_str() == "bindings");
+        let of_a_binding =
+            path.starts_with("state/config/objects") && path.components().any(|part| part.as_os_str() == "bindings");
         path.starts_with("etc") || path.starts_with("state/config/blobs") || of_a_binding
     };
     let own = |path: &Path| is_for_secrets(path) || path == Path::new("login");
