@@ -47,7 +47,7 @@ const TRIES: usize = 20;
 const TALKS: usize = 3;
 
 /// How many runs go on at once, where they can: they wait more than they work.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 3;
 
 /// A call that changes something, as any run makes it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
