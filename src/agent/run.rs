@@ -157,7 +157,7 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
         shelf,
         Rc::clone(&plane_file),
     );
-    let made = broker::http::socket_before_all(&settings.borrow().broker, &paths.broker(), &passed);
+    let made = broker::http::socket_before_all(&settings.borrow().broker, &paths.broker());
     let at_the_broker = broker::http::Surroundings {
         settings: broker_settings,
         socket: paths.broker(),

@@ -4,7 +4,7 @@ mod bind;
 mod platform;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ pub(super) fn execute(
         }
         BrokerCommand::Bind { config, service, plan, to, binding, parameters, timeout } => {
             let errand = Errand { service, plan, binding, timeout };
-            bind(&there(config), errand, &to, parameters)
+            bind(&there(config), &errand, &to, parameters.as_deref())
         }
         BrokerCommand::Unbind { config, binding, timeout } => unbind(&there(config), &binding, timeout),
     }
@@ -81,11 +81,11 @@ fn list(paths: &Paths, form: Form, page: impl FnOnce(&Overview) -> String) -> Ex
     }
 }
 
-fn bind(paths: &Paths, errand: Errand, to: &Path, parameters: Option<PathBuf>) -> ExitCode {
+fn bind(paths: &Paths, errand: &Errand, to: &Path, parameters: Option<&Path>) -> ExitCode {
     let socket = paths.broker();
     let done = on_runtime(async {
-        let parameters = parameters.as_deref().map(bind::read_parameters).transpose()?;
-        bind::bind(&socket, &errand, to, parameters).await
+        let parameters = parameters.map(bind::read_parameters).transpose()?;
+        bind::bind(&socket, errand, to, parameters).await
     });
     conclude(done)
 }
