@@ -157,10 +157,12 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
         shelf,
         Rc::clone(&plane_file),
     );
+    let made = broker::http::socket_before_all(&settings.borrow().broker, &paths.broker());
     let at_the_broker = broker::http::Surroundings {
         settings: broker_settings,
         socket: paths.broker(),
         passed,
+        made,
         orders: Broker::new(order_sender),
         catalog,
         board: board.clone(),

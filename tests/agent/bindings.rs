@@ -16,7 +16,7 @@ const CHANGED: &str = "canary-changed-0123456789abcdef";
 const WAREHOUSE: &str = "canary-warehouse-0123456789abcdef";
 
 /// A rule whose files go to a folder of this host, and whose command says aloud what is in them.
-fn rule(scene: &Scene) -> TemplateRule {
+pub fn rule(scene: &Scene) -> TemplateRule {
     let tell = scene.host.path("tell");
     let folder = scene.host.path("etc");
     fs::create_dir_all(&folder).unwrap();

@@ -16,14 +16,14 @@ use crate::scene::{Scene, is_settled, is_well, problem, verdict};
 use crate::tree::{Kind, everything};
 
 /// What was written and said, and what must not be in it.
-struct Search<'a> {
-    scene: &'a Scene,
+pub struct Search<'a> {
+    pub scene: &'a Scene,
     /// Secrets that the plane never had.
-    others: Vec<String>,
+    pub others: Vec<String>,
     /// The lines of private keys.
-    keys: BTreeSet<String>,
+    pub keys: BTreeSet<String>,
     /// What commands and the control socket said.
-    said: Vec<String>,
+    pub said: Vec<String>,
 }
 
 impl Search<'_> {
@@ -35,7 +35,7 @@ impl Search<'_> {
     }
 
     /// Notes what the agent and its commands say now.
-    async fn note_status(&mut self, status: &Status) {
+    pub async fn note_status(&mut self, status: &Status) {
         self.said.push(serde_json::to_string(status).unwrap());
         for arguments in
             [&["status"][..], &["status", "--json"], &["identity"], &["identity", "--json"], &["sync"], &["metrics"]]
@@ -46,7 +46,7 @@ impl Search<'_> {
     }
 
     /// Looks for every secret, and for telling parts of it, in everything.
-    fn finds_nothing(&self, may_hold_secrets: impl Fn(&Path) -> bool) {
+    pub fn finds_nothing(&self, may_hold_secrets: impl Fn(&Path) -> bool) {
         let mut texts: Vec<(String, String)> = Vec::new();
         for (path, entry) in everything(self.scene.host.path("").as_path()) {
             if let Kind::File(bytes) = entry.kind
@@ -74,7 +74,7 @@ impl Search<'_> {
 }
 
 /// The files that hold secrets because that is what they are for.
-fn is_for_secrets(path: &Path) -> bool {
+pub fn is_for_secrets(path: &Path) -> bool {
     let ends = |name: &str| path.ends_with(name);
     let of_the_agent = (path.starts_with("state/identity") && ends("key.pem")) || ends("state/snapshot.json");
     of_the_agent || ends("credentials.json") || ends("credentials.env")

@@ -1,7 +1,7 @@
 //! SIGKILL at every call that changes something on disk or at the plane: while the host is paired, while its
 //! certificate is renewed, and while the next start brings either to its end.
 
-mod trace;
+pub mod trace;
 
 use std::fs;
 use std::path::Path;

@@ -7,6 +7,7 @@
 mod access;
 mod asking;
 mod bindings;
+mod broker;
 mod canary;
 mod commands;
 mod credential;

@@ -53,6 +53,8 @@ pub struct Surroundings {
     pub socket: PathBuf,
     /// The sockets that systemd has passed.
     pub passed: Passed,
+    /// What [`socket_before_all`] came to.
+    pub made: Option<std::io::Result<UnixListener>>,
     /// The way to whoever decides.
     pub orders: Broker,
     /// The catalog, once there is one.
@@ -61,9 +63,15 @@ pub struct Surroundings {
     pub board: Board,
 }
 
+/// Makes the socket, where there is to be one, before anything is served there: whoever is told that the agent is ready can
+/// connect, and is answered as soon as there is an answer.
+pub fn socket_before_all(settings: &config::Broker, socket: &Path) -> Option<std::io::Result<UnixListener>> {
+    (settings.enabled == Brokerage::Open).then(|| peers::bind(socket))
+}
+
 /// Serves until the process ends, or this is dropped: then the socket is removed.
 pub async fn serve(surroundings: Surroundings) {
-    let Surroundings { settings, socket, passed, orders, catalog, board } = surroundings;
+    let Surroundings { settings, socket, passed, made, orders, catalog, board } = surroundings;
     let desk = Desk { orders, catalog };
     let troubles = Troubles::new(board);
     let judge = Judge::new(Door::Socket(Directory::default()), settings.clone());
@@ -75,7 +83,7 @@ pub async fn serve(surroundings: Surroundings) {
     tokio::join!(
         join_all(listeners.map(|listener| at_passed(listener, &at_sockets, &troubles))),
         // Also beside those that were passed: `runtime-agent broker` looks there.
-        at_socket(settings.clone(), &socket, &at_sockets, &troubles),
+        at_socket(settings.clone(), (&socket, made), &at_sockets, &troubles),
         at_address(settings.clone(), &desk, &troubles),
     );
 }
@@ -98,15 +106,21 @@ impl Drop for Made<'_> {
     }
 }
 
-async fn at_socket(mut settings: watch::Receiver<config::Broker>, path: &Path, router: &Router, troubles: &Troubles) {
+async fn at_socket(
+    mut settings: watch::Receiver<config::Broker>,
+    (path, mut made): (&Path, Option<std::io::Result<UnixListener>>),
+    router: &Router,
+    troubles: &Troubles,
+) {
     loop {
         let wanted = settings.borrow_and_update().enabled;
+        let made = made.take();
         let serving = async {
             if wanted == Brokerage::Closed {
                 troubles.tell(Spot::Socket, None);
                 return std::future::pending().await;
             }
-            match peers::bind(path) {
+            match made.unwrap_or_else(|| peers::bind(path)) {
                 Ok(listener) => {
                     let _made = Made(path);
                     troubles.tell(Spot::Socket, None);

@@ -22,6 +22,6 @@ mod version;
 #[cfg(test)]
 mod tests;
 
-pub use listening::{Surroundings, serve};
+pub use listening::{Surroundings, serve, socket_before_all};
 pub use passed::Passed;
 pub use routes::{Endpoint, ROUTES, Route, Verb};

@@ -1,9 +1,11 @@
 //! Runs of the agent under `strace`: which calls it makes that change something, and a kill at one of them.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::ErrorKind;
 
+use futures_util::StreamExt as _;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tempfile::TempDir;
@@ -41,6 +43,12 @@ const CHANGING: [&str; 19] = [
 /// How often a call is aimed at: threads wake each other now and then, so that a count of calls can be off by a few.
 const TRIES: usize = 20;
 
+/// The same for what is said to others, of which the count is off by more. Not each of these can be hit.
+const TALKS: usize = 3;
+
+/// How many runs go on at once, where they can: they wait more than they work.
+const AT_ONCE: usize = 3;
+
 /// A call that changes something, as any run makes it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Call {
@@ -53,8 +61,23 @@ pub struct Call {
 
 impl Call {
     /// Whether it sends something to the plane; how much goes in one call depends on how soon the plane answers.
-    fn is_request(&self) -> bool {
-        self.about.starts_with("port ")
+    pub fn is_request(&self) -> bool {
+        self.about.starts_with(PLANE)
+    }
+
+    /// Whether it answers a client of the service broker.
+    pub fn is_answer(&self) -> bool {
+        self.about == CLIENT
+    }
+
+    /// Whether it is one of those that others see, and that come as others have it.
+    fn is_said(&self) -> bool {
+        self.is_request() || self.is_answer()
+    }
+
+    /// Whether it is a call of this name.
+    pub fn is(&self, name: &str) -> bool {
+        self.name == name
     }
 
     /// Whether it puts a thing of this path in its place.
@@ -76,10 +99,29 @@ pub struct Kill {
     when: usize,
 }
 
+impl Kill {
+    /// The how manieth call it is.
+    pub fn when(&self) -> usize {
+        self.when
+    }
+}
+
 impl fmt::Display for Kill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "killed at {} {}", self.name, self.when)
     }
+}
+
+/// Which calls a kill is aimed at. `strace` counts them for each thread by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// Those of the main thread that have to do with the identity, on disk and at the plane.
+    Identity,
+    /// Those of the main thread that say something to the plane, or to a client of the service broker.
+    Talk,
+    /// Those of any thread that change this file of the host. There is but one besides the main thread, for the system has
+    /// no more for it: so its calls are always counted alike. Where it can have as many as it likes, it does the same.
+    File(&'static str),
 }
 
 /// A run under `strace`.
@@ -88,17 +130,24 @@ pub struct Traced<'a> {
     pub agent: Option<Agent<'a>>,
     lines: JoinHandle<Vec<String>>,
     root: String,
+    watch: Watch,
 }
 
 impl<'a> Traced<'a> {
-    /// Starts the agent of a host, to be killed at a call.
+    /// Starts the agent of a host, to be killed at a call about its identity.
     pub async fn start(host: &'a Host, kill: Option<&Kill>) -> Self {
+        Self::watching(host, Watch::Identity, kill).await
+    }
+
+    /// Starts the agent of a host, to be killed at a call.
+    pub async fn watching(host: &'a Host, watch: Watch, kill: Option<&Kill>) -> Self {
         // Not on the host, where everything is looked into.
         let folder = TempDir::new().unwrap();
         let log = folder.path().join("calls");
         mkfifo(&log, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
-        // Open for both: there is no end before the beginning.
-        let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(&log).unwrap();
+        // There is no end before the beginning.
+        let receiver = pipe::OpenOptions::new().open_receiver(&log).unwrap();
+        let beginning = pipe::OpenOptions::new().open_sender(&log).unwrap();
         let mut command = host.command(&["run"]);
         let agent: Vec<_> = command.as_std().get_args().map(ToOwned::to_owned).collect();
         let environment: Vec<_> =
@@ -106,38 +155,39 @@ impl<'a> Traced<'a> {
         command = Command::new("strace");
         // With -D it is the agent that is our child, not strace.
         command.args(["-D", "-f", "-q", "-yy", "-o"]).arg(&log);
-        command.args(["-e", &format!("trace=?{}", CHANGING.join(",?"))]);
+        let mut traced = format!("trace=?{}", CHANGING.join(",?"));
+        if let Watch::File(_) = watch {
+            // What is not traced cannot be made to fail either.
+            traced.push_str(",?clone,?clone3");
+        }
+        command.args(["-e", &traced]);
+        if let Watch::File(_) = watch {
+            command.args(["-e", "inject=?clone3,?clone:error=EAGAIN:when=2+"]);
+        }
         if let Some(Kill { name, when }) = kill {
             command.args(["-e", &format!("inject={name}:signal=KILL:when={when}")]);
         }
         command.arg(PROGRAM).args(agent).env_clear().envs(environment).current_dir("/").kill_on_drop(true);
         let (first, lines) = (folder, tokio::spawn(read(receiver)));
         let agent = host.launch(command).await.ok();
-        drop(first);
-        Self { agent, lines, root: host.path("").to_str().unwrap().trim_end_matches('/').to_owned() }
+        drop((first, beginning));
+        Self { agent, lines, watch, root: host.path("").to_str().unwrap().trim_end_matches('/').to_owned() }
     }
 
     /// What it did, once it has ended.
     pub async fn calls(self) -> Trace {
         drop(self.agent);
         let lines = within("the end of the trace", self.lines).await.unwrap();
-        Trace::parse(&lines, &self.root)
+        Trace::parse(&lines, &self.root, self.watch)
     }
 }
 
-/// Reads what `strace` writes until the process has ended whose calls are the first.
+/// Reads what `strace` writes until it ends, with the last of the threads that it looks at.
 async fn read(receiver: pipe::Receiver) -> Vec<String> {
     let mut lines = BufReader::new(receiver).lines();
-    let mut all: Vec<String> = Vec::new();
+    let mut all = Vec::new();
     while let Some(line) = lines.next_line().await.unwrap() {
-        let ended = line.split_once(' ').is_some_and(|(process, rest)| {
-            rest.trim_start().starts_with("+++ ")
-                && all.first().is_none_or(|first| first.starts_with(&format!("{process} ")))
-        });
         all.push(line);
-        if ended {
-            break;
-        }
     }
     all
 }
@@ -155,7 +205,7 @@ struct Made {
 }
 
 impl Trace {
-    fn parse(lines: &[String], root: &str) -> Self {
+    fn parse(lines: &[String], root: &str, watch: Watch) -> Self {
         let mut made: Vec<Made> = Vec::new();
         let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
         let mut alike: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -179,7 +229,11 @@ impl Trace {
             let (arguments, result) = arguments.rsplit_once(" = ").unwrap_or((arguments, ""));
             let when = counts.entry((thread.to_owned(), name.to_owned())).or_default();
             *when += 1;
-            let about = about(name, arguments, root).filter(|_| main == Some(thread));
+            let about = match watch {
+                Watch::Identity => about(name, arguments, root).filter(|_| main == Some(thread)),
+                Watch::Talk => talk(name, arguments).filter(|_| main == Some(thread)),
+                Watch::File(file) => about(name, arguments, root).filter(|about| about.ends_with(file)),
+            };
             let call = about.map(|about| {
                 let nth = alike.entry((name.to_owned(), about.clone())).or_default();
                 *nth += 1;
@@ -224,18 +278,32 @@ impl Made {
     }
 }
 
+/// What is said to the plane is about.
+const PLANE: &str = "port ";
+
+/// What is said to a client of the service broker is about.
+const CLIENT: &str = "a client";
+
+/// With whom a call talks.
+fn talk(name: &str, arguments: &str) -> Option<String> {
+    let whom = arguments.split("]>").next().filter(|_| name == "writev")?;
+    match whom.split_once("->127.0.0.1:") {
+        Some((_, port)) => Some(format!("{PLANE}{port}")),
+        None => whom.contains("/broker.sock").then(|| CLIENT.to_owned()),
+    }
+}
+
 /// What a call is about, where it changes something; temporary names and numbers count for nothing.
 fn about(name: &str, arguments: &str, root: &str) -> Option<String> {
     if name == "writev" {
-        // To the plane; the agent's own socket is not one of these.
-        let (_, port) = arguments.split_once("->127.0.0.1:")?;
-        return Some(format!("port {}", port.split(']').next()?));
+        // To the plane; the agent's own sockets are not among these.
+        return talk(name, arguments).filter(|about| about.starts_with(PLANE));
     }
     if name == "openat" && !arguments.contains("O_CREAT") {
         return None;
     }
     // What follows the file is its content.
-    let arguments = if name == "write" { arguments.split_once('>')?.0 } else { arguments };
+    let arguments = if matches!(name, "write" | "pwrite64") { arguments.split_once('>')?.0 } else { arguments };
     let quoted = arguments.split(['"', '<', '>']).skip(1).step_by(2).filter(|path| *path != "/");
     let paths: Vec<&str> = quoted.collect();
     let ours = paths.iter().any(|path| {
@@ -260,25 +328,50 @@ fn about(name: &str, arguments: &str, root: &str) -> Option<String> {
 /// Answers the calls at which it was killed, in the order in which a run makes them.
 pub async fn at_every_call(mut run: impl AsyncFnMut(Option<&Kill>) -> Trace) -> Vec<Call> {
     let recorded = run(None).await;
-    let mut hit = BTreeSet::new();
+    let hit = RefCell::default();
     let mut order = Vec::new();
-    for (call, mut kill) in recorded.until_all_is_on_disk() {
-        for _ in 0..if call.is_request() { 1 } else { TRIES } {
-            if hit.contains(call) {
-                break;
-            }
-            let trace = run(Some(&kill)).await;
-            hit.extend(trace.killed_at().cloned());
-            // Where this run made it; or later, where it was killed before that.
-            let here = trace.changes().find(|(made, _)| *made == call);
-            kill.when = here.map_or(kill.when + 1, |(_, here)| here.when);
-        }
-        assert!(hit.contains(call) || call.is_request(), "no kill hit the {call}");
-        if hit.contains(call) {
+    for (call, kill) in recorded.until_all_is_on_disk() {
+        let tries = if call.is_request() { 1 } else { TRIES };
+        if aim(call, kill, tries, &hit, &mut run).await {
             order.push(call.clone());
         }
     }
     order
+}
+
+/// The same with several runs at once, which have nothing to do with each other, and with all that is talked.
+pub async fn at_every_call_side_by_side(run: impl AsyncFn(Option<&Kill>) -> Trace) -> Vec<Call> {
+    let recorded = run(None).await;
+    let hit = RefCell::default();
+    let aims = recorded.changes().map(async |(call, kill)| {
+        let tries = if call.is_said() { TALKS } else { TRIES };
+        let hit = aim(call, kill, tries, &hit, &run).await;
+        hit.then(|| call.clone())
+    });
+    futures_util::stream::iter(aims).buffered(AT_ONCE).filter_map(std::future::ready).collect().await
+}
+
+/// Has `run` be killed at a call, if a few tries can do it; whether it was.
+async fn aim(
+    call: &Call,
+    mut kill: Kill,
+    tries: usize,
+    hit: &RefCell<BTreeSet<Call>>,
+    mut run: impl AsyncFnMut(Option<&Kill>) -> Trace,
+) -> bool {
+    for _ in 0..tries {
+        if hit.borrow().contains(call) {
+            return true;
+        }
+        let trace = run(Some(&kill)).await;
+        hit.borrow_mut().extend(trace.killed_at().cloned());
+        // Where this run made it; or later, where it was killed before that.
+        let here = trace.changes().find(|(made, _)| *made == call);
+        kill.when = here.map_or(kill.when + 1, |(_, here)| here.when);
+    }
+    let was_hit = hit.borrow().contains(call);
+    assert!(was_hit || call.is_said(), "no kill hit the {call}");
+    was_hit
 }
 
 /// Says what is missing where `strace` is.

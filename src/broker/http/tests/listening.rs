@@ -37,6 +37,7 @@ impl Host {
             settings: self.settings.subscribe(),
             socket: self.path("broker.sock"),
             passed,
+            made: None,
             orders,
             catalog: watch::channel(None).1,
             board: self.board.clone(),
