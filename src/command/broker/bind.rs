@@ -100,6 +100,7 @@ pub(super) async fn bind(
     to: &Path,
     parameters: Option<Value>,
 ) -> Result<String, Trouble> {
+    usable(to)?;
     let platform = Platform::new(socket)?;
     let catalog: Catalog = platform.ask(Method::GET, "/v2/catalog", None).await?.body()?;
     let (service, plan) = find(&catalog, errand)?;
@@ -119,20 +120,14 @@ pub(super) async fn bind(
     if let Some(parameters) = parameters {
         wanted["parameters"] = parameters;
     }
-    let asked = platform.ask(Method::PUT, &format!("{path}?accepts_incomplete=true"), Some(&wanted)).await?;
-    let answered = if asked.status == StatusCode::ACCEPTED {
-        wait(&platform, &path, errand.timeout).await.map_err(|trouble| match trouble {
-            Trouble::Other(why) => Trouble::Other(format!(
-                "{why} `runtime-agent broker unbind {binding}` gives up; the same command with --binding {binding} looks \
-                 again"
-            )),
-            other => other,
-        })?;
-        platform.ask(Method::GET, &path, None).await?
-    } else {
-        asked
-    };
-    let credentials = answered.credentials()?;
+    let credentials = credentials(&platform, &path, &wanted, errand.timeout).await.map_err(|trouble| {
+        // Whatever came of it, it has a name by now.
+        Trouble::Other(format!(
+            "{}. To look again, run the same command with --binding {binding}; to give up, run `runtime-agent broker unbind \
+             {binding}`",
+            trouble.to_string().trim_end_matches('.')
+        ))
+    })?;
     let mut text = zeroize::Zeroizing::new(credentials.expose_secret().to_owned());
     text.push('\n');
     disk::write(to, 0o600, text.as_bytes()).map_err(|error| Trouble::NotWritten(error, binding.clone()))?;
@@ -142,6 +137,38 @@ pub(super) async fn bind(
         plan.name,
         to.display()
     ))
+}
+
+/// The credentials of a binding, which is asked for, or was before.
+async fn credentials(
+    platform: &Platform,
+    path: &str,
+    wanted: &Value,
+    timeout: Duration,
+) -> Result<secrecy::SecretString, Trouble> {
+    let asked = platform.ask(Method::PUT, &format!("{path}?accepts_incomplete=true"), Some(wanted)).await?;
+    if asked.status != StatusCode::ACCEPTED {
+        return Ok(asked.credentials()?);
+    }
+    wait(platform, path, timeout).await?;
+    Ok(platform.ask(Method::GET, path, None).await?.credentials()?)
+}
+
+/// Whether a file can be put there; seen before anything is asked for.
+fn usable(to: &Path) -> Result<(), Trouble> {
+    let other = |why: &str| Trouble::Other(format!("the credentials cannot be written to {}: {why}", to.display()));
+    match std::fs::symlink_metadata(to) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Err(other("there is something else than a file")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(other(&error.to_string())),
+    }
+    let folder = to.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    match std::fs::metadata(folder) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(other("what is before the name is no folder")),
+        Err(error) => Err(other(&error.to_string())),
+    }
 }
 
 /// Gives a binding back, and removes its instance, where this command made it and it is the last.

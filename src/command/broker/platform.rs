@@ -27,8 +27,8 @@ pub(super) struct Platform {
 pub(super) enum PlatformError {
     /// It is not there.
     #[error(
-        "the service broker cannot be reached on {socket}: {why}. It is turned on by broker.enabled = true in the \
-         configuration and `systemctl reload runtime-agent`"
+        "the service broker cannot be reached on {socket}: {why}. Does the agent run, and is the broker turned on \
+         (broker.enabled = true, and then: systemctl reload runtime-agent)?"
     )]
     Unreachable { socket: PathBuf, why: String },
     /// It refuses.
