@@ -132,7 +132,7 @@ async fn bind_and_unbind_wait_for_an_application_and_say_how_to_go_on_where_that
     };
     let output = bind("1s").await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("with --binding b looks again") && !to.exists(), "{}", said(&output));
+    assert!(said(&output).contains("run the same command with --binding b;") && !to.exists(), "{}", said(&output));
     assert!(!said(&output).contains("canary"), "{}", said(&output));
     let auth = shop.only().id;
     let asked = shop.scene.plane.inspect(|state| state.model.instance_auth(&auth).unwrap().2.input_params.clone());
