@@ -40,14 +40,15 @@ const CHANGING: [&str; 19] = [
     "ftruncate",
 ];
 
-/// How often a call is aimed at: threads wake each other now and then, so that a count of calls can be off by a few.
-const TRIES: usize = 20;
+/// How often a call is aimed at: threads wake each other now and then, so that a count of calls can be off by a few, and by
+/// more on a busy machine. A few tries are enough for most.
+const TRIES: usize = 60;
 
 /// The same for what is said to others, of which the count is off by more. Not each of these can be hit.
 const TALKS: usize = 3;
 
 /// How many runs go on at once, where they can: they wait more than they work.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 6;
 
 /// A call that changes something, as any run makes it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
