@@ -137,7 +137,7 @@ impl BrokerLoop {
     /// Says what has become of a binding, and has what follows from bindings follow.
     fn tell(&self, key: &BindingKey, fate: &Fate) {
         match fate {
-            Fate::Same | Fate::Becomes(Phase::Asking { .. } | Phase::Returning { .. }) => return,
+            Fate::Same | Fate::Becomes(Phase::Asking { .. } | Phase::Returning { .. }) => {}
             Fate::Ends => event::Broker::CameToNothing(key).emit(),
             Fate::Becomes(Phase::Waiting { auth }) => event::Broker::Waits { key, auth }.emit(),
             Fate::Becomes(Phase::Ready { auth, .. }) => {

@@ -4,7 +4,7 @@ mod bind;
 mod platform;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -41,6 +41,11 @@ pub(super) fn execute(
     paths: impl Fn(&Location) -> Paths,
 ) -> ExitCode {
     let there = |config| paths(&at(config));
+    let door = |config| {
+        let location = at(config);
+        let paths = paths(&location);
+        (location.broker_socket(&paths), paths)
+    };
     match command {
         BrokerCommand::Services { config, json } => list(&there(config), Form::of(json), table::services),
         BrokerCommand::Instances { config, json } => list(&there(config), Form::of(json), table::instances),
@@ -50,9 +55,12 @@ pub(super) fn execute(
         }
         BrokerCommand::Bind { config, service, plan, to, binding, parameters, timeout } => {
             let errand = Errand { service, plan, binding, timeout };
-            bind(&there(config), errand, &to, parameters)
+            bind(&door(config).0, &errand, &to, parameters.as_deref())
         }
-        BrokerCommand::Unbind { config, binding, timeout } => unbind(&there(config), &binding, timeout),
+        BrokerCommand::Unbind { config, binding, timeout } => {
+            let (socket, paths) = door(config);
+            unbind(&socket, &paths, &binding, timeout)
+        }
     }
 }
 
@@ -81,20 +89,19 @@ fn list(paths: &Paths, form: Form, page: impl FnOnce(&Overview) -> String) -> Ex
     }
 }
 
-fn bind(paths: &Paths, errand: Errand, to: &Path, parameters: Option<PathBuf>) -> ExitCode {
-    let socket = paths.broker();
+fn bind(socket: &Path, errand: &Errand, to: &Path, parameters: Option<&Path>) -> ExitCode {
     let done = on_runtime(async {
-        let parameters = parameters.as_deref().map(bind::read_parameters).transpose()?;
-        bind::bind(&socket, &errand, to, parameters).await
+        let parameters = parameters.map(bind::read_parameters).transpose()?;
+        bind::bind(socket, errand, to, parameters).await
     });
     conclude(done)
 }
 
-fn unbind(paths: &Paths, binding: &ServiceBindingId, timeout: Duration) -> ExitCode {
-    let (control, socket) = (paths.control(), paths.broker());
+fn unbind(socket: &Path, paths: &Paths, binding: &ServiceBindingId, timeout: Duration) -> ExitCode {
+    let control = paths.control();
     let done = on_runtime(async {
         let overview = Client::new(&control)?.broker().await?.map_err(|answer| Trouble::Other(answer.message))?;
-        bind::unbind(&socket, &overview, binding, timeout).await
+        bind::unbind(socket, &overview, binding, timeout).await
     });
     conclude(done)
 }
