@@ -142,6 +142,14 @@ holds 'requests that meet each other are answered as described' \
     --max-examples "${MAX_EXAMPLES:-40}" --max-time "${MAX_SECONDS:-50}" --phases fuzzing,stateful
 
 holds 'the agent goes on' kill -0 "$agent_pid"
+# The group may be missing where this runs, which is no failure.
+well() {
+    "$agent" doctor --json --config "$conf" | jq --exit-status \
+        '[.findings[] | select(.check == "broker").verdict] | length == 4 and all(IN("ok", "warning"))' >/dev/null
+}
+holds 'the doctor finds the broker well' well
+counted() { "$agent" metrics --config "$conf" | grep --quiet '^runtime_agent_broker_requests_total{result="refused"} [1-9]'; }
+holds 'requests are counted' counted
 settled() { [ "$(bindings | jq '[.bindings[] | select(.phase | IN("asking", "waiting", "returning"))] | length')" -eq 0 ]; }
 holds 'what was under way comes to its end' await settled
 # Those of the plane that no binding knows, and those of bindings that the plane does not have.
