@@ -8,7 +8,6 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::Paths;
 use super::error::ConfigError;
 use super::instance::{InstanceName, home};
 use crate::ownership::Trusted;
@@ -92,15 +91,6 @@ impl Location {
             )),
             Main::Named(_) => None,
         }
-    }
-
-    /// The socket of the service broker: the daemon's own, or the one that systemd has for it.
-    pub fn broker_socket(&self, paths: &Paths) -> PathBuf {
-        let own = paths.broker();
-        let passed = super::instance::called("runtime-agent-broker", self.instance());
-        let passed = Path::new("/run").join(format!("{passed}.sock"));
-        // The daemon makes none where it was given one.
-        if self.units().is_some() && !own.exists() && passed.exists() { passed } else { own }
     }
 
     /// The arguments by which another command finds the same.

@@ -85,7 +85,7 @@ fn broker_of(patient: &Patient<'_>) -> Option<broker::Place> {
     let settings = patient.settings.as_ref().ok()?;
     Some(broker::Place {
         settings: settings.broker.clone(),
-        socket: patient.location.broker_socket(&settings.paths),
+        socket: settings.paths.broker(),
         service: patient.location.service(),
         runs: patient.status.is_ok(),
     })

@@ -106,8 +106,7 @@ impl<'a> CredentialsFile<'a> {
     fn new(bundle: &'a Bundle, names: &'a ApplicationNames) -> Self {
         let auth = bundle.usable_auth();
         let mut instances: Vec<_> = bundle
-            .instance_auths
-            .iter()
+            .own_auths()
             .map(|instance| InstanceFields {
                 id: &instance.id,
                 condition: instance.condition.as_str(),

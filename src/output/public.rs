@@ -295,10 +295,11 @@ impl<'a> BundleFields<'a> {
             events: _,
             documents: _,
             default_auth: _,
-            instance_auths,
+            instance_auths: _,
         } = bundle;
-        let mut instances: Vec<_> = instance_auths
-            .iter()
+        // Not those of bindings: they are their holders' affair, and nobody else's files change with them.
+        let mut instances: Vec<_> = bundle
+            .own_auths()
             .map(|instance| InstanceFields { id: &instance.id, condition: instance.condition.as_str() })
             .collect();
         instances.sort_by_key(|instance| instance.id);

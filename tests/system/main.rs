@@ -4,6 +4,7 @@
 //! Root is needed, and the packages have to be there: `make system` makes both sure. Elsewhere these tests are not
 //! compiled, for they belong to the feature `system-tests`.
 
+mod broker;
 mod deb;
 mod host;
 mod identity;

@@ -187,7 +187,7 @@ impl BrokerLoop {
                     }
                 }
                 changed = self.around.identity.changed() => {
-                    if changed.is_ok() { self.connect(); self.hurry(); }
+                    if changed.is_ok() { self.connect(); self.hurry(|_| true); }
                 }
                 learned = learned.take() => self.learn(learned).await,
                 Some((job, heard)) = self.underway.next(), if !self.underway.is_empty() => {
@@ -381,17 +381,17 @@ impl BrokerLoop {
         });
         self.compare(&snapshot).await;
         self.forget_the_gone().await;
-        self.hurry();
+        // What only waits for an application was compared with the list, which has all of that.
+        self.hurry(|step| !matches!(step, Step::See(_)));
         self.show();
     }
 
-    /// The plane answers, or who we are to it has changed: what waits for that is tried now.
-    fn hurry(&mut self) {
+    /// The plane answers, or who we are to it has changed: what of `which` has failed meanwhile is tried now.
+    fn hurry(&mut self, which: impl Fn(&Step) -> bool) {
         let now = self.now();
         for (key, work) in &mut self.works {
-            let waits =
-                self.records.bindings.get(key).is_some_and(|binding| step(&binding.phase, work.doubt).is_some());
-            if waits && work.busy.is_none() && work.tries > 1 {
+            let next = self.records.bindings.get(key).and_then(|binding| step(&binding.phase, work.doubt));
+            if next.is_some_and(|step| which(&step)) && work.busy.is_none() && work.tries > 1 {
                 (work.due, work.tries) = (Some(Due::now(now)), 1);
             }
         }
@@ -407,7 +407,9 @@ impl BrokerLoop {
     }
 
     fn pause(&self, tries: u32, at_least: Option<Duration>) -> Due {
-        let backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        // Many that wait do not become many requests: together they are about one each second at the most.
+        let waiting = self.works.values().filter(|work| work.due.is_some()).count();
+        let backoff = Backoff::new(PAUSES.0, PAUSES.1.max(Duration::from_secs(waiting as u64)));
         Due::after(self.now(), backoff.wait(tries.max(1), fastrand::f64(), at_least))
     }
 

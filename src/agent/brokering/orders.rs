@@ -300,12 +300,20 @@ impl BrokerLoop {
                 return drop(reply.send(Ok(Unbound::Gone)));
             }
         }
-        let work = self.works.entry(key.clone()).or_default();
-        work.waiters.push(Waiter::for_the_end(now, patience, reply));
         if !self.may_ask(now) {
             // It is written down, and done as soon as the plane can be asked.
-            self.dismiss_the_weary(crate::clock::after(now, super::waiting::PATIENCE));
+            let known = self.records.bindings.get(&key);
+            let answer = match (known, patience) {
+                (Some(known), Patience::LooksLater) => Ok(Unbound::UnderWay(known.operation.clone())),
+                (Some(_), Patience::Waits) | (None, _) => Err(Refusal::Unavailable {
+                    why: "The plane cannot be asked now; the credentials are given back as soon as it can.".into(),
+                    ask_again_in: None,
+                }),
+            };
+            return drop(reply.send(answer));
         }
+        let work = self.works.entry(key).or_default();
+        work.waiters.push(Waiter::for_the_end(now, patience, reply));
     }
 
     /// What a binding becomes whose end is asked for; nothing, where it is on its way there already.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::errand::{give_back, look_at, see};
 use super::{AT_ONCE, BrokerLoop, Job};
 use crate::agent::status::{Area, Severity};
-use crate::broker::{Change, Heard, Offer, OrphanRow, Phase, SeenState};
+use crate::broker::{Change, Heard, Offer, OrphanRow, Phase, SeenState, Told};
 use crate::clock::Due;
 use crate::config;
 use crate::event;
@@ -78,22 +78,37 @@ impl BrokerLoop {
             claimed.extend(binding.phase.auth().cloned());
             let Some(auths) = listed.get(&binding.offer).filter(|_| binding.runtime == *ours) else { continue };
             let Some(work) = self.works.get_mut(key) else { continue };
-            let Phase::Ready { auth, credentials } = &binding.phase else { continue };
-            let Some(apis) = self.catalog.as_ref().and_then(|catalog| catalog.plan_of(&binding.offer)) else {
+            let Some(plan) = self.catalog.as_ref().and_then(|catalog| catalog.plan_of(&binding.offer)) else {
                 continue;
             };
-            match auths.get(auth).map(|auth| see(auth, apis.apis()).state) {
-                Some(SeenState::Given(given)) if given != *credentials => {
+            let listed = binding.phase.auth().and_then(|auth| auths.get(auth)).map(|auth| see(auth, plan.apis()).state);
+            match (&binding.phase, listed) {
+                (Phase::Ready { auth, credentials }, Some(SeenState::Given(given))) if given != *credentials => {
                     let mut renewed = binding.clone();
                     renewed.phase = Phase::Ready { auth: auth.clone(), credentials: given };
                     changes.push(Change::PutBinding(key.clone(), renewed));
                     event::Broker::OtherCredentials(key).emit();
                 }
-                Some(SeenState::Given(_) | SeenState::Pending) => {}
+                (Phase::Ready { .. }, Some(SeenState::Given(_) | SeenState::Pending)) => {}
                 // The list may be older than the binding: it is asked for by itself.
-                Some(SeenState::Failed(_) | SeenState::Unused) | None => {
+                (Phase::Ready { .. }, Some(SeenState::Failed(_) | SeenState::Unused) | None) => {
                     (work.doubt, work.due) = (work.doubt.or(Some(now)), Some(Due::now(now)));
                 }
+                // There is something new, so it is worth looking.
+                (
+                    Phase::Waiting { .. },
+                    Some(SeenState::Given(_) | SeenState::Failed(_) | SeenState::Unused) | None,
+                )
+                | (Phase::Returning { auth: Some(_), told: Told::Yes }, None) => work.due = Some(Due::now(now)),
+                (
+                    Phase::Waiting { .. }
+                    | Phase::Asking { .. }
+                    | Phase::Returning { .. }
+                    | Phase::Failed { .. }
+                    | Phase::Kept { .. }
+                    | Phase::Gone { .. },
+                    _,
+                ) => {}
             }
         }
         // Not written, they are found again in the next list; a failure is on the board.

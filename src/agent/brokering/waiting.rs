@@ -11,7 +11,7 @@ use crate::broker::{
 use crate::clock::Due;
 
 /// How long a client waits for the plane at the most: 20 seconds. Clients themselves usually give up after a minute.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A client that waits.
 #[derive(Debug)]

@@ -226,10 +226,13 @@ impl ConfigurationLoop {
 
     /// Publishes that nothing may be used any more, and removes everything that was published or kept before.
     pub(super) async fn clear(&mut self, runtime: Option<RuntimeId>) -> Result<(), String> {
-        let now = self.now();
+        let (now, whose) = (self.now(), runtime.clone());
         let Some(emptied) = self.with_shelf(move |shelf| shelf.empty(runtime, now)).await else {
             return Err("the last write is not done yet".into());
         };
+        if let Some(runtime) = whose {
+            self.hand_on(Arc::new(Snapshot::empty(runtime)));
+        }
         self.unwritten = None;
         self.unread = None;
         self.show_current();

@@ -49,7 +49,7 @@ pub(super) const LIMITS: Limits = Limits {
 pub struct Surroundings {
     /// The settings. Each value that is sent stands for a reload, even where it is the same.
     pub settings: watch::Receiver<config::Broker>,
-    /// Where the socket is made, where systemd has passed none.
+    /// Where the socket is made.
     pub socket: PathBuf,
     /// The sockets that systemd has passed.
     pub passed: Passed,
@@ -71,15 +71,13 @@ pub async fn serve(surroundings: Surroundings) {
     if let Some(why) = &passed.unusable {
         troubles.tell(Spot::Socket, Some(not_passed(why)));
     }
-    let socket = async {
-        if passed.listeners.is_empty() {
-            at_socket(settings.clone(), &socket, &at_sockets, &troubles).await;
-        } else {
-            let listeners = passed.listeners.into_iter().map(UnixListener::from_std);
-            join_all(listeners.map(|listener| at_passed(listener, &at_sockets, &troubles))).await;
-        }
-    };
-    tokio::join!(socket, at_address(settings.clone(), &desk, &troubles));
+    let listeners = passed.listeners.into_iter().map(UnixListener::from_std);
+    tokio::join!(
+        join_all(listeners.map(|listener| at_passed(listener, &at_sockets, &troubles))),
+        // Also beside those that were passed: `runtime-agent broker` looks there.
+        at_socket(settings.clone(), &socket, &at_sockets, &troubles),
+        at_address(settings.clone(), &desk, &troubles),
+    );
 }
 
 /// Serves a socket that was passed, whatever the settings say: as long as there is to be no broker, that is what it says.

@@ -41,11 +41,6 @@ pub(super) fn execute(
     paths: impl Fn(&Location) -> Paths,
 ) -> ExitCode {
     let there = |config| paths(&at(config));
-    let door = |config| {
-        let location = at(config);
-        let paths = paths(&location);
-        (location.broker_socket(&paths), paths)
-    };
     match command {
         BrokerCommand::Services { config, json } => list(&there(config), Form::of(json), table::services),
         BrokerCommand::Instances { config, json } => list(&there(config), Form::of(json), table::instances),
@@ -55,12 +50,9 @@ pub(super) fn execute(
         }
         BrokerCommand::Bind { config, service, plan, to, binding, parameters, timeout } => {
             let errand = Errand { service, plan, binding, timeout };
-            bind(&door(config).0, &errand, &to, parameters.as_deref())
+            bind(&there(config), &errand, &to, parameters.as_deref())
         }
-        BrokerCommand::Unbind { config, binding, timeout } => {
-            let (socket, paths) = door(config);
-            unbind(&socket, &paths, &binding, timeout)
-        }
+        BrokerCommand::Unbind { config, binding, timeout } => unbind(&there(config), &binding, timeout),
     }
 }
 
@@ -89,19 +81,20 @@ fn list(paths: &Paths, form: Form, page: impl FnOnce(&Overview) -> String) -> Ex
     }
 }
 
-fn bind(socket: &Path, errand: &Errand, to: &Path, parameters: Option<&Path>) -> ExitCode {
+fn bind(paths: &Paths, errand: &Errand, to: &Path, parameters: Option<&Path>) -> ExitCode {
+    let socket = paths.broker();
     let done = on_runtime(async {
         let parameters = parameters.map(bind::read_parameters).transpose()?;
-        bind::bind(socket, errand, to, parameters).await
+        bind::bind(&socket, errand, to, parameters).await
     });
     conclude(done)
 }
 
-fn unbind(socket: &Path, paths: &Paths, binding: &ServiceBindingId, timeout: Duration) -> ExitCode {
-    let control = paths.control();
+fn unbind(paths: &Paths, binding: &ServiceBindingId, timeout: Duration) -> ExitCode {
+    let (control, socket) = (paths.control(), paths.broker());
     let done = on_runtime(async {
         let overview = Client::new(&control)?.broker().await?.map_err(|answer| Trouble::Other(answer.message))?;
-        bind::unbind(socket, &overview, binding, timeout).await
+        bind::unbind(&socket, &overview, binding, timeout).await
     });
     conclude(done)
 }

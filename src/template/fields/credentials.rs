@@ -72,8 +72,7 @@ impl CredentialsView {
     fn instances(&self) -> Vec<&InstanceAuth> {
         match self.holder {
             Holder::Bundle => {
-                let all = &self.land.bundle(self.application, self.bundle).instance_auths;
-                let mut instances: Vec<&InstanceAuth> = all.iter().collect();
+                let mut instances: Vec<_> = self.land.bundle(self.application, self.bundle).own_auths().collect();
                 instances.sort_by_key(|instance| &instance.id);
                 instances
             }
