@@ -103,7 +103,7 @@ install: ## Install what was built, below DESTDIR and PREFIX (/usr/local); keeps
 	install -D -m 0644 "$(MANUAL)/completions/_runtime-agent" "$(DESTDIR)$(ZSHDIR)/_runtime-agent"
 	install -D -m 0644 "$(MANUAL)/completions/runtime-agent.fish" "$(DESTDIR)$(FISHDIR)/runtime-agent.fish"
 	install -D -m 0644 -t "$(DESTDIR)$(DOCDIR)" README.md
-	for file in $$(cd etc && find examples monitoring provisioning -type f); do \
+	for file in $$(cd etc && find broker examples monitoring provisioning -type f); do \
 		install -D -m 0644 "etc/$$file" "$(DESTDIR)$(DOCDIR)/$$file"; \
 	done
 	$(if $(LICENSEDIR),install -D -m 0644 -t "$(DESTDIR)$(LICENSEDIR)" LICENSE)
@@ -134,6 +134,23 @@ FUZZ_TARGET ?= $(TARGET)/fuzz
 fuzz: ## Fuzz the decoder of the plane's answers for FUZZ_SECONDS=60 (needs nightly Rust and cargo-fuzz)
 	cargo +nightly fuzz run --fuzz-dir tests/fuzz --sanitizer none --target-dir "$(abspath $(FUZZ_TARGET))" answer -- \
 		-max_total_time=$(FUZZ_SECONDS) -dict=tests/fuzz/answer.dict -max_len=65536 -timeout=10
+
+# What the tester of the broker's HTTP is, and where it is put.
+CONTRACT_PYTHON ?= $(WORK)/contract-python
+
+$(CONTRACT_PYTHON)/installed: tests/broker/requirements.txt
+	rm -rf "$(CONTRACT_PYTHON)"
+	python3 -m venv "$(CONTRACT_PYTHON)" \
+		|| { echo "make contract: needs Python with venv; on Debian, 'make deps' as root installs it." >&2; exit 1; }
+	timeout 600 "$(CONTRACT_PYTHON)/bin/pip" install --quiet --disable-pip-version-check -r $< \
+		|| { echo "make contract: schemathesis cannot be had from the Python package index, and without it the" \
+			"broker's HTTP is not tested. Mend the way to it (PIP_INDEX_URL names another), and try again." >&2; exit 1; }
+	touch "$@"
+
+.PHONY: contract
+contract: $(CONTRACT_PYTHON)/installed ## Hold the broker's HTTP to its description, with schemathesis (needs Python; SEED=n repeats a run)
+	cargo build --locked --package runtime-agent --package plane
+	@tests/broker/contract.sh "$(abspath $(TARGET)/debug)" "$(CONTRACT_PYTHON)"
 
 .PHONY: same-packages
 same-packages: # The packages in dist/ made again from the same binary, which must give the same bytes

@@ -17,7 +17,7 @@ ExecStartPre=+/bin/sh -c "sed 's,/runtime-agent,&@%i,' /usr/lib/tmpfiles.d/runti
 
 # All runtimes of a host have the same user, so what the others keep must not even be seen.
 /^InaccessiblePaths=-.var.lib.runtime-agent-apply/a\
-InaccessiblePaths=-/run/runtime-agent\
+InaccessiblePaths=-/run/runtime-agent -/run/runtime-agent-broker.sock\
 TemporaryFileSystem=/var/lib:ro\
 BindPaths=/var/lib/runtime-agent@%i\
 # Where some hosts have their accounts, and the authorities that they trust.\

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,14 +13,16 @@ use std::sync::LazyLock;
 use clap::CommandFactory as _;
 use runtime_agent::cli::Cli;
 use runtime_agent::config::{Settings, parse};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The pages and completions, made once, as `make manual` makes them.
 static MANUAL: LazyLock<TempDir> = LazyLock::new(manual);
 
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "runtime-agent.8",
     "runtime-agent.toml.5",
+    "runtime-agent-broker.7",
     "runtime-agent-files.7",
     "runtime-agent-hooks.7",
     "runtime-agent-templates.7",
@@ -130,18 +133,34 @@ fn every_key_of_the_configuration_is_explained_with_its_default() {
     }
 }
 
+/// The subcommands that do something, by the words that call them.
+fn leaves(cli: &clap::Command) -> Vec<(String, &clap::Command)> {
+    let mut leaves = Vec::new();
+    for command in cli.get_subcommands() {
+        let below =
+            command.get_subcommands().map(|below| (format!("{} {}", command.get_name(), below.get_name()), below));
+        leaves.extend(below);
+        if !command.has_subcommands() {
+            leaves.push((command.get_name().to_owned(), command));
+        }
+    }
+    leaves
+}
+
 #[test]
 fn every_subcommand_and_option_is_on_the_page_of_the_command() {
     let page = page("runtime-agent.8");
-    for command in Cli::command().get_subcommands() {
-        let name = command.get_name();
+    for (name, command) in leaves(&Cli::command()) {
         let section = section(&page, &format!(".SS {name}")).unwrap_or_else(|| panic!("{name} is not on the page"));
         let about = command.get_about().unwrap().to_string();
         assert!(section.contains(&about), "{name} is not explained");
         for argument in command.get_arguments() {
-            let told = argument
-                .get_long()
-                .map_or_else(|| format!("[{}]", argument.get_value_names().unwrap()[0]), |long| format!("--{long}"));
+            let told = match (argument.get_long(), argument.get_value_names()) {
+                (Some(long), _) => format!("--{long}"),
+                (None, Some([name, ..])) if argument.is_required_set() => format!("<{name}>"),
+                (None, Some([name, ..])) => format!("[{name}]"),
+                (None, _) => panic!("{name} has an argument without a name"),
+            };
             let said = said_of(&entries(section), &told).to_owned();
             assert!(said.contains(&argument.get_help().unwrap().to_string()), "{name} {told}: {said}");
         }
@@ -261,6 +280,130 @@ fn the_dashboard_is_what_grafana_loads() {
         let targets = panel["targets"].as_array().unwrap();
         assert!(targets.iter().chain([panel]).all(|part| part["datasource"]["uid"] == "${datasource}"), "{panel}");
     }
+}
+
+/// The description of the broker's HTTP.
+fn description() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/broker/openapi.json");
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// What a reference in the description leads to; anything else leads to itself.
+fn followed<'a>(description: &'a Value, value: &'a Value) -> &'a Value {
+    let Some(reference) = value.get("$ref").and_then(Value::as_str) else { return value };
+    let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads elsewhere"));
+    description.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"))
+}
+
+/// The operations of the description: method, path, and what is said of each.
+fn operations(description: &Value) -> Vec<(String, String, &Value)> {
+    let paths = description["paths"].as_object().unwrap().iter();
+    let operations = paths.flat_map(|(path, item)| {
+        let item = item.as_object().unwrap().iter();
+        item.map(move |(method, operation)| (method.to_uppercase(), path.clone(), operation))
+    });
+    operations.collect()
+}
+
+#[test]
+fn the_broker_serves_what_its_description_tells_and_nothing_else() {
+    use runtime_agent::broker::http::ROUTES;
+    let description = description();
+    let told: BTreeSet<_> = operations(&description).into_iter().map(|(method, path, _)| (method, path)).collect();
+    let served = ROUTES.iter().map(|route| (route.verb.as_str().to_owned(), route.path.to_owned()));
+    assert_eq!(told, served.collect());
+    assert_eq!(description["security"], json!([{ "basic": [] }]));
+}
+
+#[test]
+fn the_description_of_the_broker_is_whole() {
+    let description = description();
+    let mut named = BTreeSet::new();
+    references(&description, &mut named);
+    for reference in &named {
+        followed(&description, &json!({ "$ref": reference }));
+    }
+    for (kind, parts) in description["components"].as_object().unwrap() {
+        for name in parts.as_object().unwrap().keys().filter(|_| kind != "securitySchemes") {
+            let reference = format!("#/components/{kind}/{name}");
+            assert!(named.contains(&reference), "{reference} is asked for nowhere");
+        }
+    }
+    let mut ids = BTreeSet::new();
+    for (method, path, operation) in operations(&description) {
+        let operation_is = format!("{method} {path}");
+        assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{operation_is}");
+        assert!(!operation["description"].as_str().unwrap().is_empty(), "{operation_is}");
+        let parameters: Vec<_> =
+            operation["parameters"].as_array().unwrap().iter().map(|one| followed(&description, one)).collect();
+        let is_there = |place: &str, name: &str| {
+            parameters.iter().any(|one| one["in"] == place && one["name"] == name && one["required"] == true)
+        };
+        assert!(is_there("header", "X-Broker-API-Version"), "{operation_is}");
+        for name in path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap()) {
+            assert!(is_there("path", name), "{operation_is}: {name}");
+        }
+        assert_eq!(operation.get("requestBody").is_some(), ["PUT", "PATCH"].contains(&&*method), "{operation_is}");
+        if let Some(body) = operation.get("requestBody") {
+            let content = &followed(&description, body)["content"]["application/json"];
+            assert!(content["schema"].is_object() && content["example"].is_object(), "{operation_is}");
+        }
+        let answers = operation["responses"].as_object().unwrap();
+        for status in ["400", "401", "403", "412", "429", "431", "503"] {
+            assert!(answers.contains_key(status), "{operation_is} does not tell of {status}");
+        }
+        for (status, answer) in answers {
+            let answer = followed(&description, answer);
+            let schema = &answer["content"]["application/json"]["schema"];
+            assert!(status == "304" || schema.is_object(), "{operation_is}: {status} has no schema");
+            assert!(!answer["description"].as_str().unwrap().is_empty(), "{operation_is}: {status}");
+            let words = &schema["properties"]["error"]["enum"];
+            assert_eq!(status.starts_with(['4', '5']), words.is_array(), "{operation_is}: {status}");
+        }
+    }
+}
+
+fn references(value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(key, value)| match value {
+            Value::String(target) if key == "$ref" => drop(into.insert(target.clone())),
+            value => references(value, into),
+        }),
+        Value::Array(values) => values.iter().for_each(|value| references(value, into)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn the_page_of_the_broker_tells_every_error_that_its_description_tells() {
+    let description = description();
+    let mut words = BTreeSet::new();
+    for (_, _, operation) in operations(&description) {
+        for answer in operation["responses"].as_object().unwrap().values() {
+            let schema = &followed(&description, answer)["content"]["application/json"]["schema"];
+            let told = schema["properties"]["error"]["enum"].as_array().into_iter().flatten();
+            words.extend(told.map(|word| word.as_str().unwrap().to_owned()));
+        }
+    }
+    // Of what is no endpoint.
+    words.insert("MethodNotAllowed".to_owned());
+    let page = page("runtime-agent-broker.7");
+    let list = format!("\n{}", section(&page, ".SH ERRORS").unwrap());
+    let told = entries(&list);
+    let told: BTreeSet<_> = told.iter().map(|(tag, _)| tag.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(told, words);
+}
+
+#[test]
+fn every_phase_of_a_binding_is_on_the_page_of_the_broker() {
+    let page = page("runtime-agent-broker.7");
+    let list = format!("\n{}", section(&page, ".SH PHASES").unwrap());
+    let entries = entries(&list);
+    let phases = ["asking", "waiting", "ready", "failed", "returning", "kept"];
+    for phase in phases {
+        said_of(&entries, phase);
+    }
+    assert_eq!(entries.len(), phases.len());
 }
 
 #[test]

@@ -37,8 +37,9 @@ fn made(name: &str) -> Vec<String> {
 /// What may be the same in all runtimes of a host.
 fn is_shared(line: &str) -> bool {
     let keys = ["Documentation=", "User=", "Group=", "SocketGroup=", "ExecStartPre="];
-    // Of the plain one, the way to its socket is closed.
-    keys.iter().any(|key| line.starts_with(key)) || line == "InaccessiblePaths=-/run/runtime-agent"
+    // Of the plain one, the ways to its sockets are closed.
+    let closed = "InaccessiblePaths=-/run/runtime-agent -/run/runtime-agent-broker.sock";
+    keys.iter().any(|key| line.starts_with(key)) || line == closed
 }
 
 #[test]

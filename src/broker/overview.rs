@@ -11,8 +11,8 @@ use crate::ids::{ApplicationId, BundleId, InstanceAuthId, ServiceBindingId, Serv
 /// Everything that there is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overview {
-    /// The services of the catalog.
-    pub services: Vec<ServiceRow>,
+    /// The services of the catalog; nothing, before the plane has given its list.
+    pub services: Option<Vec<ServiceRow>>,
     /// The instances.
     pub instances: Vec<InstanceRow>,
     /// The bindings.
@@ -138,7 +138,7 @@ impl Overview {
     pub fn of(records: &Records, catalog: Option<&Catalog>, orphans: Vec<OrphanRow>) -> Self {
         let there = |(_, binding): &(&BindingKey, &Binding)| !matches!(binding.phase, Phase::Gone { .. });
         Self {
-            services: catalog.into_iter().flat_map(Catalog::services).map(ServiceRow::of).collect(),
+            services: catalog.map(|catalog| catalog.services().map(ServiceRow::of).collect()),
             instances: records.instances.iter().map(|(id, instance)| InstanceRow::of(id, instance, catalog)).collect(),
             bindings: records
                 .bindings

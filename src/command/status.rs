@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::paint::{Ink, Paint};
 use super::{complain, exit, look_as_the_owner, no_conversation, on_runtime, printable, show};
 use crate::agent::standing::{Reception, Standing};
-use crate::agent::status::{IdentityStatus, OutputStatus, Severity, State, Status, SyncStatus};
+use crate::agent::status::{BrokerStatus, IdentityStatus, OutputStatus, Severity, State, Status, SyncStatus};
 use crate::apply::InstallReport;
 use crate::cli::Color;
 use crate::clock::{Clock as _, Wall};
@@ -287,6 +287,9 @@ fn page(status: &Status, teller: Teller, paint: Paint, now: Timestamp, zone: &Ti
             );
         }
     }
+    if let Some(broker) = &status.broker {
+        lines.push(("broker", brokered(broker)));
+    }
     if !status.awaiting_restart.is_empty() {
         lines.push((
             "not in force",
@@ -311,6 +314,17 @@ fn page(status: &Status, teller: Teller, paint: Paint, now: Timestamp, zone: &Ti
         page.push_str(&printable(&format!("  {}\n  {}\n", problem.what, problem.remedy)));
     }
     page
+}
+
+/// What the service broker has. What there is none of and needs nobody is left out.
+fn brokered(broker: &BrokerStatus) -> String {
+    let BrokerStatus { instances, bindings, under_way, failed, orphans } = *broker;
+    let more = [(under_way, "under way"), (failed, "failed"), (orphans, "at the plane without a binding")];
+    let more = more.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let (s, of) = (plural(instances), plural(bindings));
+    let all = [format!("{instances} instance{s}, {bindings} binding{of} with credentials")].into_iter().chain(more);
+    all.collect()
 }
 
 /// What came of the files of templates, one thing per line.
@@ -373,5 +387,20 @@ mod tests {
         assert_eq!(relative(at(90 * 86400), now), "in 90 days");
         assert_eq!(relative(at(-300), now), "5 min ago");
         assert_eq!(relative(at(0), now), "0 s ago");
+    }
+
+    #[test]
+    fn a_broker_has_one_line_which_leaves_out_what_there_is_none_of() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let mut status = Status::new("/token".into(), now);
+        let shown = |status: &Status| page(status, Teller::Agent, Paint::of(Color::Never), now, &TimeZone::UTC);
+        assert!(!shown(&status).contains("broker"), "{}", shown(&status));
+        let broker = BrokerStatus { instances: 1, bindings: 2, ..BrokerStatus::default() };
+        status.broker = Some(broker);
+        let line = "        broker  1 instance, 2 bindings with credentials\n";
+        assert!(shown(&status).contains(line), "{}", shown(&status));
+        status.broker = Some(BrokerStatus { under_way: 3, failed: 4, orphans: 5, ..broker });
+        let more = "2 bindings with credentials, 3 under way, 4 failed, 5 at the plane without a binding\n";
+        assert!(shown(&status).contains(more), "{}", shown(&status));
     }
 }

@@ -4,6 +4,7 @@
 //! ([`with_all_rights`]); everything that the agent's user wrote, and the network, is met with the rights of that user
 //! ([`as_the_owner`]).
 
+mod broker;
 mod certificate;
 mod finding;
 mod hooks;
@@ -63,7 +64,8 @@ pub async fn as_the_owner(patient: &Patient<'_>) -> Vec<Finding> {
     let (for_token, for_certificate, for_space) = (paths.clone(), paths.clone(), paths.clone());
     let rules = patient.settings.as_ref().map(|settings| settings.template.clone()).unwrap_or_default();
     let settings = patient.settings.as_ref().ok().cloned();
-    let (permissions, token, certificate, space, templates, plane) = tokio::join!(
+    let (for_broker, place) = (paths.clone(), broker_of(patient));
+    let (permissions, token, certificate, space, templates, broker, plane) = tokio::join!(
         limited("permissions", move || permissions::look(&paths, rights)),
         limited("token", move || vec![token::look(&for_token, runs, rights)]),
         limited("certificate", move || certificate::look(&for_certificate, rights)),
@@ -72,9 +74,21 @@ pub async fn as_the_owner(patient: &Patient<'_>) -> Vec<Finding> {
             Some(settings) => templates::look(&settings, rights),
             None => Finding::skipped("templates", "the configuration cannot be used"),
         }]),
+        limited("broker", move || place.map(|place| broker::look(&place, &for_broker, rights)).unwrap_or_default()),
         plane::look(patient, rights),
     );
-    [permissions, token, certificate, space, templates, plane].concat()
+    [permissions, token, certificate, space, templates, broker, plane].concat()
+}
+
+/// The broker that the configuration asks for, where it can be used.
+fn broker_of(patient: &Patient<'_>) -> Option<broker::Place> {
+    let settings = patient.settings.as_ref().ok()?;
+    Some(broker::Place {
+        settings: settings.broker.clone(),
+        socket: settings.paths.broker(),
+        service: patient.location.service(),
+        runs: patient.status.is_ok(),
+    })
 }
 
 /// Whose eyes look.

@@ -2,6 +2,7 @@
 
 use crate::broker::BindingKey;
 use crate::ids::{InstanceAuthId, ServiceInstanceId};
+use crate::metrics::metrics;
 
 /// Something about the service broker.
 pub enum Broker<'a> {
@@ -101,5 +102,35 @@ impl Broker<'_> {
                 "the credentials {auth} at the plane, which no binding stood for, are given back"
             ),
         }
+    }
+}
+
+/// How a request to the broker was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was granted (2xx), or nothing has changed since it was asked last (304).
+    Success,
+    /// It was refused (4xx).
+    Refused,
+    /// It could not be answered as it should (5xx).
+    Failed,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Success, Self::Refused, Self::Failed];
+
+    /// A bounded word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Counts it.
+    pub fn emit(self) {
+        metrics().broker_request(self);
     }
 }

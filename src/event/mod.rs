@@ -17,7 +17,7 @@ mod service;
 mod synchronisation;
 
 pub use applying::{Answered, Applying, Said};
-pub use broker::Broker;
+pub use broker::{Broker, Outcome};
 pub use identity::Identity;
 pub use kept::Kept;
 pub use message::Message;

@@ -15,7 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::apply::{HookOutcome, HookReport, InstallReport};
-use crate::event::{Answered, PollResult, Retry};
+use crate::event::{Answered, Outcome, PollResult, Retry};
 
 pub use name::{Kind, Name, PREFIX};
 pub use page::{CONTENT_TYPE, in_text_format, page};
@@ -48,6 +48,7 @@ pub struct Metrics {
     hooks: Family<Label, Counter>,
     hook_duration: Histogram,
     retries: Family<Label, Counter>,
+    broker_requests: Family<Label, Counter>,
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -81,6 +82,7 @@ impl Metrics {
         let polls = family(Name::Polls, &PollResult::ALL.map(PollResult::as_str));
         let applies = family(Name::Applies, &Answered::ALL.map(Answered::as_str));
         let hooks = family(Name::Hooks, &HookOutcome::WORDS);
+        let broker_requests = family(Name::BrokerRequests, &Outcome::ALL.map(Outcome::as_str));
         let retries = family(Name::Retries, &Retry::ALL.map(Retry::as_str));
         let poll_duration = Histogram::new(POLL_BOUNDS);
         registry.register(Name::PollDuration.stem(), Name::PollDuration.help(), poll_duration.clone());
@@ -100,6 +102,7 @@ impl Metrics {
             hooks,
             hook_duration,
             retries,
+            broker_requests,
         }
     }
 
@@ -149,6 +152,11 @@ impl Metrics {
     pub fn hook(&self, report: &HookReport) {
         self.hooks.get_or_create(&label(Name::Hooks, report.outcome.word())).inc();
         self.hook_duration.observe(Duration::from_millis(report.milliseconds).as_secs_f64());
+    }
+
+    /// The service broker answered a request.
+    pub fn broker_request(&self, how: Outcome) {
+        self.broker_requests.get_or_create(&label(Name::BrokerRequests, how.as_str())).inc();
     }
 
     /// Something is tried again.

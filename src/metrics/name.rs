@@ -77,6 +77,10 @@ names! {
     ApplySucceeded: Gauge "apply_succeeded", "1 if the last request to the applier succeeded, 0 if it did not";
     #[label("result")] Hooks: Counter "hooks", "Hooks that ran, by how they ended";
     HookDuration: Histogram "hook_duration_seconds", "How long hooks ran";
+    BrokerInstances: Gauge "broker_instances", "Service instances, where the broker is on";
+    #[label("state")] BrokerBindings: Gauge "broker_bindings", "Service bindings, by whether they have credentials, are being made or given back, or failed";
+    BrokerOrphans: Gauge "broker_orphans", "Sets of credentials that the plane has in the name of this host and no binding stands for";
+    #[label("result")] BrokerRequests: Counter "broker_requests", "Requests to the service broker, by how they were answered";
     #[label("area")] Problems: Gauge "problems", "1 for what there is a problem with, as status names it, and 0 for all others";
     #[label("what")] Retries: Counter "retries", "What failed and is tried again by itself";
 }

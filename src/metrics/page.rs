@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::{Kind, Name, PREFIX, label, metrics};
-use crate::agent::status::{Area, State, Status};
+use crate::agent::status::{Area, BrokerStatus, State, Status};
 
 /// The type of the page: OpenMetrics, which Prometheus and its relatives read.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,6 +45,7 @@ pub fn in_text_format(page: &str) -> String {
 /// How things are. What is not known has no value, rather than one that means something else.
 fn gauges(status: &Status) -> Registry {
     let mut registry = Registry::with_prefix(PREFIX);
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let mut words = |name: Name, values: &[(&'static str, bool)]| {
         let family = Family::<_, Gauge>::default();
         for (value, holds) in values {
@@ -55,6 +56,14 @@ fn gauges(status: &Status) -> Registry {
     words(Name::BuildInfo, &[(env!("CARGO_PKG_VERSION"), true)]);
     words(Name::State, &State::ALL.map(|state| (state.as_str(), state == status.state)));
     words(Name::Problems, &Area::ALL.map(|area| (area.as_str(), status.problems.contains_key(&area))));
+    if let Some(broker) = &status.broker {
+        let family = Family::<_, Gauge>::default();
+        let BrokerStatus { bindings, under_way, failed, .. } = *broker;
+        for (state, count) in [("ready", bindings), ("under-way", under_way), ("failed", failed)] {
+            family.get_or_create(&label(Name::BrokerBindings, state)).set(number(count as u64));
+        }
+        registry.register(Name::BrokerBindings.stem(), Name::BrokerBindings.help(), family);
+    }
     let mut value = |name: Name, value: Option<i64>| {
         if let Some(value) = value {
             let gauge = Gauge::<i64>::default();
@@ -62,7 +71,6 @@ fn gauges(status: &Status) -> Registry {
             registry.register(name.stem(), name.help(), gauge);
         }
     };
-    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let (identity, output) = (status.identity.as_ref(), status.output.as_ref());
     value(Name::StartTime, Some(status.agent.started_at.as_second()));
     value(Name::Paired, Some(i64::from(identity.is_some())));
@@ -76,6 +84,9 @@ fn gauges(status: &Status) -> Registry {
     value(Name::Generation, output.map(|output| number(output.generation.0.get())));
     value(Name::RolledBack, output.map(|output| i64::from(output.rolled_back)));
     value(Name::ApplySucceeded, status.apply.as_ref().map(|apply| i64::from(apply.succeeded)));
+    let broker = status.broker.as_ref();
+    value(Name::BrokerInstances, broker.map(|broker| number(broker.instances as u64)));
+    value(Name::BrokerOrphans, broker.map(|broker| number(broker.orphans as u64)));
     registry
 }
 
@@ -95,6 +106,25 @@ mod tests {
         assert!(page.contains("runtime_agent_renewals_total{result=\"success\"} "), "{page}");
         assert!(!page.contains("certificate_not_after"), "{page}");
         assert!(page.ends_with("# EOF\n"), "{page}");
+    }
+
+    #[test]
+    fn what_a_broker_has_is_there_where_there_is_one() {
+        let mut status = Status::new("/token".into(), Timestamp::UNIX_EPOCH);
+        let without = page(&status).unwrap();
+        assert!(!without.contains("runtime_agent_broker_instances"), "{without}");
+        assert!(without.contains("runtime_agent_broker_requests_total{result=\"refused\"} "), "{without}");
+        status.broker = Some(BrokerStatus { instances: 1, bindings: 2, under_way: 3, failed: 4, orphans: 5 });
+        let with = page(&status).unwrap();
+        for line in [
+            "runtime_agent_broker_instances 1\n",
+            "runtime_agent_broker_bindings{state=\"ready\"} 2\n",
+            "runtime_agent_broker_bindings{state=\"under-way\"} 3\n",
+            "runtime_agent_broker_bindings{state=\"failed\"} 4\n",
+            "runtime_agent_broker_orphans 5\n",
+        ] {
+            assert!(with.contains(line), "{line}: {with}");
+        }
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn every_command_of_the_section_on_operating_works() {
 }
 
 /// The rows of the troubleshooting table that other tests provoke, by the beginning of what is seen, with the test.
-const ELSEWHERE: [(&str, &str); 13] = [
+const ELSEWHERE: [(&str, &str); 15] = [
     ("The token expired at", "a_token_that_has_expired_by_this_hosts_clock_is_not_sent"),
     ("… the proxy … asks for", "a_proxy_that_refuses_is_named_and_a_reload_gets_round_it"),
     ("… the proxy … makes none to", "a_proxy_that_refuses_is_named_and_a_reload_gets_round_it"),
@@ -91,6 +91,8 @@ const ELSEWHERE: [(&str, &str); 13] = [
     ("The certificate is valid only from", "a_certificate_that_is_not_yet_valid_is_waited_for_and_told"),
     ("The clock of this host is wrong", "a_clock_before_the_program_was_built_is_called_wrong"),
     ("The certificate, valid until", "a_renewal_that_fails_stops_no_polls_and_is_tried_again"),
+    ("The service broker cannot be served at", "an_address_that_is_taken_is_a_problem_until_another_is_named"),
+    ("The service broker has no socket at", "a_socket_that_cannot_be_had_is_a_problem_on_the_board"),
     ("The certificate expired on", "an_expired_certificate_is_told_and_a_new_token_mends_it"),
 ];
 
@@ -156,6 +158,7 @@ fn every_trouble_that_is_listed_is_told_so_and_passes_as_told() {
     before_it_is_paired(&mut troubled);
     while_it_is_paired(&mut troubled);
     with_hooks(&mut troubled);
+    with_a_broker(&mut troubled);
     with_what_the_administrator_does(&mut troubled);
     let said = troubled.said + &host.run(&["journalctl", "--no-pager", "--output=cat", "--all"]).ok();
 
@@ -175,7 +178,8 @@ fn every_trouble_that_is_listed_is_told_so_and_passes_as_told() {
 
 /// The sources of all tests of whole programs, and of units.
 fn test_names() -> String {
-    let folders = ["tests/agent", "src/agent", "src/agent/trust", "src/transport", "src/pairing"];
+    let folders =
+        ["tests/agent", "src/agent", "src/agent/trust", "src/transport", "src/pairing", "src/broker/http/tests"];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = folders.iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).expect("it is there"));
     files.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok()).collect()
@@ -238,6 +242,26 @@ fn with_hooks(troubled: &mut Troubled<'_>) {
         host.run(&["systemctl", "start", "runtime-agent-apply.socket"]).ok();
         host.run(&["runtime-agent", "sync"]).ok();
     });
+}
+
+fn with_a_broker(troubled: &mut Troubled<'_>) {
+    let host = troubled.host;
+    troubled.fails("runtime-agent broker bind x y --to /root/credentials.json");
+    // There is no password, so the socket alone is served.
+    let settings = "[broker]\nenabled = true\nlisten = \"127.0.0.1:8089\"\n";
+    troubled.until("is not served at its address", |host| {
+        host.write_file("/etc/runtime-agent/agent.d/20-broker.toml", settings, 0o644);
+        drop(host.run(&["systemctl", "reload", SERVICE]));
+    });
+    let bind = "runtime-agent broker bind x y --to /tmp/credentials.json";
+    troubled.fails(&format!("setpriv --reuid nobody --regid nogroup --clear-groups {bind}"));
+    let store = "/var/lib/runtime-agent/broker.redb";
+    troubled.until("The service broker cannot work", |host| {
+        host.sh(&format!("systemctl stop {SERVICE}; echo nothing >{store}; chown runtime-agent {store}")).ok();
+        host.run(&["systemctl", "start", SERVICE]).ok();
+    });
+    // As it says.
+    host.sh(&format!("rm {store} /etc/runtime-agent/agent.d/20-broker.toml; systemctl reload {SERVICE}")).ok();
 }
 
 fn with_what_the_administrator_does(troubled: &mut Troubled<'_>) {

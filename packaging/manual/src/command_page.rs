@@ -14,7 +14,7 @@ pub(crate) fn source(mut cli: Command) -> io::Result<String> {
     cli.build();
     let mut synopsis = String::new();
     let mut subcommands = String::new();
-    for command in cli.get_subcommands() {
+    for (name, command) in leaves(&cli) {
         // `--help` and `--instance` are told of once, for all of them.
         let man = Man::new(command.clone().mut_args(|argument| {
             let everywhere = argument.get_id() == "help" || argument.is_global_set();
@@ -23,10 +23,10 @@ pub(crate) fn source(mut cli: Command) -> io::Result<String> {
         let line = call(command);
         synopsis.push_str(&line);
         synopsis.push_str(".br\n");
-        subcommands.push_str(&format!(".SS {}\n{line}.PP\n", command.get_name()));
+        subcommands.push_str(&format!(".SS {name}\n{line}.PP\n"));
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         subcommands.push_str(&format!("{}.\n", escape(&about)));
-        if let Some(more) = more(command.get_name()) {
+        if let Some(more) = more(&name) {
             subcommands.push_str(".PP\n");
             subcommands.push_str(more);
         }
@@ -35,6 +35,20 @@ pub(crate) fn source(mut cli: Command) -> io::Result<String> {
     Ok(SOURCE
         .replace("@SYNOPSIS@\n", synopsis.strip_suffix(".br\n").unwrap_or(&synopsis))
         .replace("@SUBCOMMANDS@\n", &subcommands))
+}
+
+/// The subcommands that do something, by the words that call them.
+fn leaves(cli: &Command) -> Vec<(String, &Command)> {
+    let mut leaves = Vec::new();
+    for command in cli.get_subcommands() {
+        let name = command.get_name();
+        let below: Vec<_> = command.get_subcommands().filter(|below| below.get_name() != "help").collect();
+        if below.is_empty() {
+            leaves.push((name.to_owned(), command));
+        }
+        leaves.extend(below.into_iter().map(|below| (format!("{name} {}", below.get_name()), below)));
+    }
+    leaves
 }
 
 /// What is rendered as a section, without its heading and what roff needs only once in a page.
@@ -176,6 +190,38 @@ fn more(subcommand: &str) -> Option<&'static str> {
              where any template cannot be rendered.\n\
              .PP\n\
              With\n.BR \\-\\-template ,\nit is not seen whether a file is in the way of one of another template.\n"
+        }
+        "broker services" => {
+            "A line tells a service, a plan of it, and how credentials of it are had: \\fBat\\-once\\fR,\n\
+             \\fBon\\-request\\fR (the application has to make them), or \\fBnone\\fR, for it has no APIs.\n\
+             Before the plane has given its list, that is told instead.\n\
+             .PP\n\
+             The agent is asked, as by the other lists, and has to run; whoever may look may do this.\n\
+             As JSON, all three lists are one object with\n.B version\n(1),\n.B services\n\
+             (or\n.BR null ,\nwhile there is no list),\n.BR instances ,\n.B bindings\nand\n.BR orphans .\n\
+             No credentials are in it.\n"
+        }
+        "broker instances" => "A line tells an instance, its service and plan, and how many bindings it has.\n",
+        "broker bindings" => {
+            "A line tells a binding, its service and plan, its phase, since when it is there, and its\n\
+             instance; below them stands why some have failed, and which credentials the plane\n\
+             has that no binding stands for.\n\
+             .BR runtime\\-agent\\-broker (7)\nexplains the phases.\n"
+        }
+        "broker bind" => {
+            "It makes an instance of the plan, if it has made none yet, and a binding, and waits\n\
+             for the credentials: a JSON object, which is written with the mode 0600.\n\
+             It prints what the binding is called.\n\
+             Where the time is over first, the binding goes on; the same command with\n\
+             .B \\-\\-binding\nlooks again.\n\
+             .PP\n\
+             It speaks with the socket of the broker, so it is for root and the group\n\
+             .BR broker.clients .\n"
+        }
+        "broker unbind" => {
+            "Any binding can be given back like this, whoever made it, and the instance goes with the\n\
+             last binding that\n.B bind\nmade of it.\n\
+             It needs what\n.B bind\nneeds, and that this user may look, too.\n"
         }
         "apply" => "This is not for people: without the socket from systemd, or pipes, it does\nnothing.\n",
         _ => return None,

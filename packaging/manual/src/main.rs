@@ -19,8 +19,9 @@ use runtime_agent::cli::Cli;
 use crate::edition::Edition;
 
 /// The pages that are written by hand, by their file names.
-const PAGES: [(&str, &str); 4] = [
+const PAGES: [(&str, &str); 5] = [
     ("runtime-agent.toml.5", include_str!("../pages/runtime-agent.toml.5")),
+    ("runtime-agent-broker.7", include_str!("../pages/runtime-agent-broker.7")),
     ("runtime-agent-files.7", include_str!("../pages/runtime-agent-files.7")),
     ("runtime-agent-hooks.7", include_str!("../pages/runtime-agent-hooks.7")),
     ("runtime-agent-templates.7", include_str!("../pages/runtime-agent-templates.7")),

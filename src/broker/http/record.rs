@@ -6,6 +6,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::originating::Platform;
+use crate::event::Outcome;
 
 /// The header by which a client knows a request again, in what it is answered and in the journal.
 const IDENTITY: &str = "x-broker-api-request-identity";
@@ -50,6 +51,7 @@ impl Record {
 
     /// Tells what came of it: of what changed something, those who read the journal every day as well.
     pub(super) fn close(self, status: StatusCode, identity: Option<&RequestIdentity>, platform: Option<&Platform>) {
+        outcome(status).emit();
         // The path itself holds what the client made up.
         let path = self.path.as_ref().map_or("elsewhere", MatchedPath::as_str);
         let method = match self.method.as_str() {
@@ -75,6 +77,16 @@ impl Record {
     }
 }
 
+fn outcome(status: StatusCode) -> Outcome {
+    if status.is_server_error() {
+        Outcome::Failed
+    } else if status.is_client_error() {
+        Outcome::Refused
+    } else {
+        Outcome::Success
+    }
+}
+
 /// Whether something was made, given back or begun.
 fn changed(method: &str, status: StatusCode) -> bool {
     match method {
@@ -97,6 +109,15 @@ mod tests {
         assert!(named(b"e26cebde-b8d2-4c70-b0dd-2ee8f6ff4ba7") && named(&[b'x'; LONGEST]));
         assert!(!named(b"") && !named(&[b'x'; LONGEST + 1]) && !named("ä".as_bytes()) && !named(b"a\tb"));
         assert!(RequestIdentity::of(&HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn a_status_counts_by_its_kind() {
+        for (status, counted) in
+            [(200, "success"), (202, "success"), (304, "success"), (401, "refused"), (429, "refused"), (503, "failed")]
+        {
+            assert_eq!(outcome(StatusCode::from_u16(status).unwrap()).as_str(), counted, "{status}");
+        }
     }
 
     #[test]

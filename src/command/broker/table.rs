@@ -26,8 +26,13 @@ impl<'a> Document<'a> {
 
 /// The services, a line for each plan.
 pub(super) fn services(overview: &Overview) -> String {
+    let Some(services) = &overview.services else {
+        return "The plane has not given its list yet, so it is not known what can be offered; `runtime-agent status` tells \
+                how the host stands with it."
+            .into();
+    };
     let mut rows = vec![["SERVICE", "PLAN", "CREDENTIALS", "PLAN ID"].map(str::to_owned)];
-    for service in &overview.services {
+    for service in services {
         for plan in &service.plans {
             let credentials = plan.credentials.as_str().to_owned();
             rows.push([service.name.clone(), plan.name.clone(), credentials, plan.id.to_string()]);
@@ -109,7 +114,7 @@ mod tests {
         let at = Timestamp::from_second(1_000_000).unwrap();
         let names = Some(OfferNames { service: "shop".into(), plan: "orders".into() });
         Overview {
-            services: Vec::new(),
+            services: None,
             instances: vec![InstanceRow {
                 id: "i".parse().unwrap(),
                 offer: offer.clone(),
@@ -140,6 +145,13 @@ mod tests {
         assert!(shown.contains("the credentials auth at the plane"), "{shown}");
         let shown = instances(&overview());
         assert!(shown.ends_with("i         shop     orders  1\n"), "{shown}");
-        assert!(services(&overview()).starts_with("There are no services"));
+    }
+
+    #[test]
+    fn a_list_that_has_not_come_is_told_apart_from_one_with_nothing_in_it() {
+        let mut overview = overview();
+        assert!(services(&overview).starts_with("The plane has not given its list yet"), "{}", services(&overview));
+        overview.services = Some(Vec::new());
+        assert!(services(&overview).starts_with("There are no services"), "{}", services(&overview));
     }
 }
