@@ -102,6 +102,8 @@ async fn parameters_and_credentials_of_bindings_are_in_the_store_and_in_files_of
 
     // Granted, shown, and put into a file.
     shop.grants(&shop.only(), GRANTED);
+    // What the list shows to be new is asked for at once.
+    assert!(agent.sync().await.done);
     agent.wait_for("the credentials", |status| has_ready(status, 1)).await;
     let bound = platform.put(&binding("i", "b"), &shop.at_once.binding()).await;
     assert!(bound.body.to_string().contains(PASSWORD));
@@ -164,6 +166,7 @@ async fn parameters_and_credentials_of_bindings_are_in_the_store_and_in_files_of
     let back = format!("{}?{}&accepts_incomplete=true", binding("j", "b"), shop.on_request.query());
     assert_eq!(platform.delete(&back).await.status, 202);
     shop.scene.plane.answer_instance_auth(&shop.only().id, plane::Verdict::Remove).unwrap();
+    assert!(agent.sync().await.done);
     agent.wait_for("the end of them", |status| counts(status).under_way + counts(status).bindings == 0).await;
     assert!(agent.sync().await.done);
     agent.wait_for("no files", |status| is_settled(status) && names(&shop.host().path("etc")).is_empty()).await;
