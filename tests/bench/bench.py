@@ -33,6 +33,8 @@ class Bench:
         self.binary = os.path.abspath(arguments.agent)
         self.dist, self.quick, self.folder = arguments.dist, arguments.quick, folder
         self.memory, self.disk_type = memory, first_line("stat", "-f", "-c", "%T", folder)
+        # Where many files are written that are not what is measured.
+        self.roomy = memory or folder
         self.sizes = [10, 100, 1_000] if self.quick else [10, 100, 1_000, 10_000, 100_000]
         if arguments.size:
             self.sizes = arguments.size
@@ -111,6 +113,7 @@ def measure(bench, only):
         "render": parts.render,
         "broker": service.broker,
         "change": parts.change,
+        "change_on_disk": parts.change_on_disk,
         "instructions": parts.polled_instructions,
         "sync": lambda bench: [step(f"sync {n:,}", lambda: synchronisation.of_size(bench, n)) for n in bench.sizes],
     }

@@ -106,18 +106,27 @@ def pair_once(bench, name):
 
 
 def change(bench):
-    """One application of many changes: from the plane's last answer to published files."""
-    applications = 1_000 if bench.quick else 10_000
+    """One of many applications changes, and no disk is part of it, where there is a file system in memory."""
+    return changed(bench, 1_000 if bench.quick else 10_000, bench.roomy)
+
+
+def change_on_disk(bench):
+    """The same on the disk, with fewer, for writing all others first takes long there."""
+    return changed(bench, 100 if bench.quick else 1_000, bench.folder)
+
+
+def changed(bench, applications, place):
+    """From the plane's last answer to published files, when one of so many applications has changed."""
     plane = bench.plane
     plane.landscape(applications)
-    agent = bench.agent("change")
+    agent = bench.agent(f"change-{applications}", place=place)
     agent.take_identity(bench.paired)
     agent.start()
     agent.published()
     agent.unchanged()
     plane.forget_requests()
     agent.unchanged()
-    replay = Replay(bench.path("replay-change"), plane, bench.paired, plane.requests())
+    replay = Replay(bench.path(f"replay-change-{applications}"), plane, bench.paired, plane.requests())
     one = plane.admin("GET", "/applications")[applications // 2]["id"]
     ours, whole, files, links = [], [], [], []
     for number in range(5):
@@ -158,13 +167,13 @@ URL_{{ api.key | upper | replace("-", "_") }}={{ api.target_url | env_quote }}
 def with_templates(bench, name, applications):
     """A paired agent with a template for each bundle, and its destination, both still to be used."""
     bench.plane.landscape(applications)
-    destination = bench.path(f"{name}-files")
+    destination = f"{bench.roomy}/{name}-files"
     os.makedirs(destination)
     rule = (
         '[[template]]\nname = "for-each-bundle"\nfor_each = "bundle"\nsource = "bundle.j2"\n'
         f'destination = "{destination}/{{{{ application.slug }}}}.{{{{ bundle.slug }}}}.env"\n'
     )
-    agent = bench.agent(name, more=rule)
+    agent = bench.agent(name, more=rule, place=bench.roomy)
     with open(f"{agent.folder}/templates/bundle.j2", "w", encoding="utf-8") as file:
         file.write(TEMPLATE)
     agent.take_identity(bench.paired)
@@ -172,7 +181,7 @@ def with_templates(bench, name, applications):
 
 
 def render(bench):
-    """`runtime-agent render --dry-run` of 1,000 files, as a process; and the installation of 10,000 by the applier."""
+    """`render --dry-run` of 1,000 files, as a process, and the installation of 10,000 by the applier, both without a disk."""
     row = {}
     agent, _ = with_templates(bench, "render", 500)
     agent.start()
@@ -203,7 +212,7 @@ def polled_instructions(bench):
         bench.plane.landscape(applications)
 
         def run(polls):
-            agent = bench.agent(f"counted-{applications}-{polls}")
+            agent = bench.agent(f"counted-{applications}-{polls}", place=bench.roomy)
             agent.take_identity(bench.paired)
             report = f"{agent.folder}/callgrind"
             # The program itself becomes the agent: it is the process that was started.

@@ -13,7 +13,7 @@ from tools import system_calls, timed
 
 
 # Above so many applications, cold runs are made in memory only.
-MOST_ON_DISK = 10_000
+MOST_ON_DISK = 1_000
 
 
 def polls_for(applications):
@@ -21,7 +21,7 @@ def polls_for(applications):
 
 
 def cold_runs_for(applications):
-    return 5 if applications <= 100 else 3 if applications <= 1_000 else 1
+    return 5 if applications <= 100 else 3 if applications <= 10_000 else 1
 
 
 def files_below(folder):
@@ -34,7 +34,7 @@ def of_size(bench, applications):
     plane.landscape(applications)
     row = {"applications": applications}
     # The first read makes the plane execute the queries, and shows what an agent asks.
-    agent = bench.agent(f"first-{applications}")
+    agent = bench.agent(f"first-{applications}", place=bench.roomy)
     agent.take_identity(bench.paired)
     plane.forget_requests()
     agent.start()
@@ -46,7 +46,7 @@ def of_size(bench, applications):
     row["files"] = files_below(os.path.realpath(f"{agent.state}/config"))
 
     polls(bench, agent, replay, row, polls_for(applications))
-    archive = bench.path(f"files-{applications}.tar")
+    archive = f"{bench.roomy}/files-{applications}.tar"
     agent.stop()
     subprocess.run(["tar", "-C", agent.state, "-cf", archive, "config"], check=True)
     row["file_bytes"] = os.path.getsize(archive)
@@ -159,7 +159,7 @@ def traced(bench, row):
     """System calls, counted by strace in runs of their own, for it slows the agent."""
 
     def run(polls):
-        agent = bench.agent(f"traced-{row['applications']}-{polls}")
+        agent = bench.agent(f"traced-{row['applications']}-{polls}", place=bench.roomy)
         agent.take_identity(bench.paired)
         counts = f"{agent.folder}/counts"
         agent.start("strace", "-f", "-c", "-U", "calls,name", "-o", counts)

@@ -39,6 +39,7 @@ def table(found):
         f"{host['curl']}; {host['jq']}; {host['bash']}\n"
     )
     for name, part in [("size", of_size), ("idle", of_idle), ("pair", of_pair), ("sync", of_sync), ("change", of_change),
+                       ("change_on_disk", of_change_on_disk),
                        ("render", of_render), ("broker", of_broker)]:
         if name in found:
             part(rows, found[name])
@@ -114,8 +115,12 @@ def of_cold(rows, row, what, suffix, where):
             rows.add(what + f"script, {how}, again, to unchanged poll ({where})", f"{factor:.0f} × ({seconds(name + '_again')})")
 
 
-def of_change(rows, change):
-    what = f"one of {change['applications']:,} changed: "
+def of_change_on_disk(rows, change):
+    of_change(rows, change, " (disk)")
+
+
+def of_change(rows, change, where=""):
+    what = f"one of {change['applications']:,} changed{where}: "
     rows.add(what + "from the answer to files", f"{number(change['ours_ms'])} ms")
     rows.add(what + "files, links written", f"{change['files_written']:,}, {change['links_written']:,}")
 
