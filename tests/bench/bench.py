@@ -16,6 +16,9 @@ import sys
 import tempfile
 import time
 
+# The tree is to stay as it is.
+sys.dont_write_bytecode = True
+
 import parts
 import service
 import synchronisation
@@ -40,6 +43,8 @@ class Bench:
             self.sizes = arguments.size
         # Beyond, a script or a trace would take minutes.
         self.most_at_once, self.most_each, self.most_traced = (1_000, 10, 100) if self.quick else (10_000, 1_000, 1_000)
+        # Beyond, a disk would be all that is measured, for minutes: cold runs are then made in memory only.
+        self.most_on_disk = 100 if self.quick else 1_000
         self.plane = Plane(os.path.abspath(arguments.plane), self.path("plane"))
         self.agents = []
         self.paired = self.agent("paired")
@@ -74,7 +79,7 @@ def in_memory():
 def first_line(*command):
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return (done.stdout or done.stderr).strip().splitlines()[0]
+        return (done.stdout or done.stderr).strip().splitlines()[0] if done.returncode == 0 else None
     except (OSError, IndexError):
         return None
 
@@ -91,7 +96,7 @@ def machine(bench):
         "file_system": bench.disk_type,
         "load_at_start": os.getloadavg()[0],
         "agent": first_line(bench.binary, "--version"),
-        "commit": first_line("git", "describe", "--always", "--dirty"),
+        "commit": first_line("git", "-C", os.path.dirname(os.path.abspath(__file__)), "describe", "--always", "--dirty"),
         "rustc": first_line("rustc", "--version"),
         "curl": first_line("curl", "--version"),
         "jq": first_line("jq", "--version"),

@@ -18,8 +18,11 @@ def _fields(path):
 
 
 def memory(pid):
-    """Proportional and resident memory, in KiB."""
-    rollup = _fields(f"/proc/{pid}/smaps_rollup")
+    """Proportional and resident memory, in KiB; the former only for root, for the agent lets nobody else look."""
+    try:
+        rollup = _fields(f"/proc/{pid}/smaps_rollup")
+    except PermissionError:
+        return {"pss_kib": None, "rss_kib": _fields(f"/proc/{pid}/status")["VmRSS"]}
     return {"pss_kib": rollup["Pss"], "rss_kib": rollup["Rss"]}
 
 
@@ -33,7 +36,11 @@ def threads(pid):
 
 
 def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    """How many there are; like memory, for root alone."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except PermissionError:
+        return None
 
 
 def wakeups(pid):

@@ -12,16 +12,12 @@ from replay import Replay
 from tools import system_calls, timed
 
 
-# Above so many applications, cold runs are made in memory only.
-MOST_ON_DISK = 1_000
-
-
 def polls_for(applications):
     return 20 if applications <= 100 else 7 if applications <= 10_000 else 3
 
 
 def cold_runs_for(applications):
-    return 5 if applications <= 100 else 3 if applications <= 10_000 else 1
+    return 3 if applications <= 10_000 else 1
 
 
 def files_below(folder):
@@ -51,8 +47,7 @@ def of_size(bench, applications):
     subprocess.run(["tar", "-C", agent.state, "-cf", archive, "config"], check=True)
     row["file_bytes"] = os.path.getsize(archive)
     agent.remove()
-    # Beyond, a disk would be all that is measured, for minutes.
-    on_disk = applications <= MOST_ON_DISK or bench.memory is None
+    on_disk = applications <= bench.most_on_disk or bench.memory is None
     row["cold_on"] = bench.disk_type if on_disk else "tmpfs"
     places = [("", bench.folder)] if on_disk else []
     if bench.memory is not None:
@@ -118,6 +113,7 @@ def colds(bench, row, replay, archive, suffix, place):
     row[f"cold{suffix}_s"] = median(took)
     row[f"cold_asking{suffix}_s"] = median(asked)
     row[f"cold_cpu{suffix}_s"] = median(cpu)
+    row["cold_peak_kib"] = max([row.get("cold_peak_kib", 0), *peaks])
     row["peak_kib"] = max([row["polled_peak_kib"], row.get("peak_kib", 0), *peaks])
     row[f"fetch_and_write{suffix}_s"] = median(other)
 

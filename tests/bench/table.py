@@ -55,9 +55,12 @@ def of_size(rows, size):
 
 def of_idle(rows, idle):
     what = f"idle, {idle['applications']} applications: "
-    rows.add(what + "PSS", mib(idle["pss_kib"]), "≤ 6 MB", idle["pss_kib"] * 1024 <= 6e6)
+    if idle["pss_kib"] is None:
+        rows.add(what + "PSS", "- (only root may look)", "≤ 6 MB")
+    else:
+        rows.add(what + "PSS", mib(idle["pss_kib"]), "≤ 6 MB", idle["pss_kib"] * 1024 <= 6e6)
     rows.add(what + "RSS", mib(idle["rss_kib"]))
-    rows.add(what + "threads, descriptors", f"{idle['threads']}, {idle['descriptors']}")
+    rows.add(what + "threads, descriptors", f"{idle['threads']}, {number(idle['descriptors'])}")
     rows.add(what + f"wake-ups in {idle['span_s']} s", number(idle["wakeups_in_span"]))
     rows.add(what + "wake-ups per hour, 20 polls included", number(idle["wakeups_per_hour"]))
     rows.add(what + "CPU per hour, 20 polls included", f"{idle['cpu_s_per_hour']:.2f} s")
@@ -85,7 +88,7 @@ def of_sync(rows, sizes):
             if f"cold{suffix}_s" in row and (suffix or where != "tmpfs"):
                 of_cold(rows, row, what, suffix, where)
         aim = {10_000: 64, 100_000: 256}.get(row["applications"])
-        rows.add(what + "peak memory", mib(row["peak_kib"]), f"≤ {aim} MB" if aim else None,
+        rows.add(what + "peak memory", f"{mib(row['peak_kib'])} (cold {mib(row['cold_peak_kib'])})", f"≤ {aim} MB" if aim else None,
                  row["peak_kib"] * 1024 <= aim * 1e6 if aim else None)
         rows.add(what + "requests, on the wire, files", f"{row['requests']:,}, {row['wire_bytes'] / 1e6:.2f} MB, {row['files']:,}")
         if "cold_system_calls" in row:
@@ -97,7 +100,7 @@ def of_sync(rows, sizes):
         growth = lambda name: (last[name] / base[name]) / (last["applications"] / base["applications"])
         if last is not base:
             rows.add(f"{last['applications']:,} to {base['applications']:,}, per application: cold, unchanged",
-                     f"{growth('cold_s'):.2f}, {growth('unchanged_s'):.2f}", "linear: about 1")
+                     f"{growth('cold_memory_s' if 'cold_memory_s' in base else 'cold_s'):.2f}, {growth('unchanged_s'):.2f}", "linear: about 1")
 
 
 def of_cold(rows, row, what, suffix, where):
