@@ -28,12 +28,14 @@ remapped = $(CARGO_SOURCES)=/usr/src/cargo $(CURDIR)=/usr/src/runtime-agent $(OW
 # Nor is the time of the build, but that of the last commit, unless another is said.
 commit_time = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || date +%s))
 
-.PHONY: build
-build: ## Build the release binary
-	SOURCE_DATE_EPOCH="$(commit_time)" \
+release = SOURCE_DATE_EPOCH="$(commit_time)" \
 	RUSTFLAGS="$(strip $(RUSTFLAGS) $(addprefix --remap-path-prefix=,$(remapped)))" \
 	CFLAGS="$(strip $(CFLAGS) $(addprefix -ffile-prefix-map=,$(remapped)))" \
-		cargo build --locked --release --package runtime-agent
+		cargo build --locked --release
+
+.PHONY: build
+build: ## Build the release binary
+	$(release) --package runtime-agent
 
 .PHONY: manual
 manual: ## Write the manual pages and the completions from the command line's own definition
@@ -176,6 +178,16 @@ system-prebuilt: # The same with the packages that are in dist/
 	rootfs=$$(tests/system/rootfs.sh); \
 	RUNTIME_AGENT_ROOTFS="$$rootfs" RUNTIME_AGENT_PACKAGES="$(abspath $(DIST))" RUNTIME_AGENT_UPGRADE="$(WORK)/upgrade" \
 		cargo test --locked --package runtime-agent --features system-tests --test system $(if $(ONLY),-- $(ONLY))
+
+.PHONY: bench
+bench: build ## Measure the release binary beside curl, jq and mv (15 minutes; QUICK=1 takes three)
+	$(release) --package plane
+	@$(MAKE) --no-print-directory bench-prebuilt
+
+.PHONY: bench-prebuilt
+bench-prebuilt: # The same without building; BINARY says what to measure, ONLY a part of it
+	tests/bench/bench.py --agent "$(BINARY)" --plane "$(TARGET)/release/plane" --dist "$(DIST)" \
+		--out "$(WORK)/bench.json" $(if $(QUICK),--quick) $(if $(RECORD),--record) $(addprefix --only ,$(ONLY))
 
 .PHONY: demo
 demo: ## Show the agent at work, against a management plane of its own; KEEP=1 leaves it running

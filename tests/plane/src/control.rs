@@ -153,7 +153,7 @@ impl Control {
 
     /// Forgets the requests; counters go on.
     pub fn clear_requests(&self) {
-        self.shared.change(|state| state.log.requests.clear());
+        self.shared.note(|state| state.log.requests.clear());
     }
 
     /// What was counted since the start.

@@ -205,6 +205,8 @@ pub struct Options {
     pub max_page: usize,
     /// Whether TLS sessions can be resumed (then a changed server certificate stays unseen by clients that resume).
     pub session_resumption: bool,
+    /// Whether what was asked before is answered from memory until something changes: for whoever measures a client.
+    pub keep_answers: bool,
     /// How many requests are remembered.
     pub remembered_requests: usize,
 }
@@ -230,6 +232,7 @@ impl Default for Options {
             answering: Answering::ByHand,
             max_page: 200,
             session_resumption: false,
+            keep_answers: false,
             remembered_requests: 10_000,
         }
     }

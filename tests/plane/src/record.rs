@@ -14,6 +14,8 @@ pub struct Request {
     pub sequence: u64,
     /// When it had come in whole, in RFC 3339.
     pub time: String,
+    /// When the answer to it was ready to be sent, in RFC 3339.
+    pub answered: String,
     /// Where it was sent.
     pub endpoint: Endpoint,
     /// The connection it came on; counted over all endpoints.

@@ -2,6 +2,7 @@
 
 mod body;
 mod exchange;
+pub(crate) mod kept;
 mod listener;
 pub(crate) mod verifier;
 mod wire;

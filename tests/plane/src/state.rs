@@ -15,7 +15,7 @@ use crate::{
     identity::Identities,
     model::{Application, Auth, Credential, Model, Parameters},
     record::{Counters, Log, Request},
-    serve::{Urls, verifier},
+    serve::{Urls, kept::Answers, verifier},
 };
 
 /// Everything that changes while a plane runs.
@@ -24,6 +24,8 @@ pub struct State {
     pub model: Model,
     /// What was chosen, and can be chosen anew.
     pub options: Options,
+    /// How often anything changed that answers depend on.
+    pub(crate) revision: u64,
     pub(crate) faults: Faults,
     pub(crate) log: Log,
     pub(crate) identities: Identities,
@@ -38,6 +40,7 @@ impl State {
         Ok(Self {
             model: Model::default(),
             options,
+            revision: 0,
             faults: Faults::default(),
             log: Log::default(),
             identities: Identities::default(),
@@ -61,6 +64,12 @@ impl State {
     /// The faults that still wait.
     pub fn faults(&self) -> &[crate::Fault] {
         self.faults.list()
+    }
+
+    /// Remembers a request to which the answer is ready.
+    pub(crate) fn note_answer(&mut self, request: Request, bound: usize) {
+        let answered = self.options.clock.now().to_string();
+        self.log.add(Request { answered, ..request }, bound);
     }
 
     /// Takes over a new issuing authority; the former one stays trusted.
@@ -123,13 +132,20 @@ fn note_parameters(secrets: &mut BTreeSet<String>, parameters: Option<&Parameter
 pub(crate) struct Shared {
     state: Mutex<State>,
     changes: watch::Sender<u64>,
+    pub(crate) answers: Answers,
     pub(crate) server_certificates: ServerCertificates,
     pub(crate) urls: Urls,
 }
 
 impl Shared {
     pub(crate) fn new(state: State, server_certificates: ServerCertificates, urls: Urls) -> Self {
-        Self { state: Mutex::new(state), changes: watch::Sender::new(0), server_certificates, urls }
+        Self {
+            state: Mutex::new(state),
+            changes: watch::Sender::new(0),
+            answers: Answers::default(),
+            server_certificates,
+            urls,
+        }
     }
 
     /// Looks at the state.
@@ -139,7 +155,15 @@ impl Shared {
 
     /// Changes the state, and wakes all who wait for a change.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let result = change(&mut self.lock());
+        self.note(|state| {
+            state.revision += 1;
+            change(state)
+        })
+    }
+
+    /// Notes in the state what changes no answer, and wakes all who wait for a change.
+    pub(crate) fn note<T>(&self, note: impl FnOnce(&mut State) -> T) -> T {
+        let result = note(&mut self.lock());
         self.changes.send_modify(|version| *version += 1);
         result
     }

@@ -387,3 +387,20 @@ async fn a_client_without_http2_is_served_too_and_large_answers_are_compressed()
     );
     assert_eq!(host.page(&plane, 100, "").await.data("/applicationsForRuntime/totalCount"), 100);
 }
+
+#[tokio::test]
+async fn a_plane_that_keeps_answers_gives_others_as_soon_as_something_changes() {
+    let plane = Plane::start(Options { keep_answers: true, ..Options::default() }).await.unwrap();
+    plane.generate(Generate { applications: 30, ..Generate::default() });
+    let host = pair(&plane).await;
+    let (first, again) = (host.page(&plane, 200, "").await, host.page(&plane, 200, "").await);
+    assert_eq!((first.data("/applicationsForRuntime/totalCount"), &first.body), (&json!(30), &again.body));
+    let id = first.data("/applicationsForRuntime/data/0/id").as_str().unwrap().to_owned();
+    plane.edit(|model| model.application_mut(&id).unwrap().name = "renamed".to_owned());
+    let changed = host.page(&plane, 200, "").await;
+    assert_eq!(changed.data("/applicationsForRuntime/data/0/name"), "renamed");
+    plane.delete_application(&id);
+    assert_eq!(host.page(&plane, 200, "").await.data("/applicationsForRuntime/totalCount"), 29);
+    // What was answered from memory was asked all the same.
+    assert_eq!(plane.requests().iter().filter(|request| request.is("Applications")).count(), 4);
+}

@@ -90,9 +90,9 @@ async fn accept(socket: TcpListener, endpoint: Endpoint, tls: TlsAcceptor, share
             },
             Some(_) = connections.join_next() => continue,
         };
-        let number = shared.change(|state| state.log.connected(endpoint));
+        let number = shared.note(|state| state.log.connected(endpoint));
         if shared.read(|state| !state.faults.list().is_empty())
-            && shared.change(|state| state.faults.take_refusal(endpoint))
+            && shared.note(|state| state.faults.take_refusal(endpoint))
         {
             let _ = stream.set_zero_linger();
             continue;
@@ -114,7 +114,7 @@ async fn connection(
     let stream = match tls.accept(Wire::new(stream, cut.clone())).await {
         Ok(stream) => stream,
         Err(error) => {
-            shared.change(|state| state.log.handshake_failed(endpoint, error.to_string()));
+            shared.note(|state| state.log.handshake_failed(endpoint, error.to_string()));
             return;
         }
     };
@@ -161,7 +161,7 @@ impl fmt::Debug for Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let shown = self.shared.change(|state| state.faults.take_certificate(self.endpoint));
+        let shown = self.shared.note(|state| state.faults.take_certificate(self.endpoint));
         Some(self.shared.server_certificates.choose(shown))
     }
 }

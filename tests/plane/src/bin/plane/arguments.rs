@@ -155,6 +155,9 @@ pub(crate) struct Serve {
     /// Let TLS sessions be resumed
     #[arg(long)]
     pub(crate) session_resumption: bool,
+    /// Answer what was asked before from memory, until something changes: for measuring a client
+    #[arg(long)]
+    pub(crate) keep_answers: bool,
     /// End when the parent process ends
     #[arg(long)]
     pub(crate) with_parent: bool,

@@ -56,6 +56,7 @@ fn options(serve: &Serve) -> Options {
         port_base: serve.port_base,
         host: serve.host.clone(),
         session_resumption: serve.session_resumption,
+        keep_answers: serve.keep_answers,
         ..Options::default()
     };
     let Set {
