@@ -35,19 +35,19 @@ impl Errand {
     pub(super) async fn run(self, step: Step) -> Heard {
         let Self { director, dialect, offer, apis, .. } = &self;
         let confided = confided(self.parameters.as_ref());
-        let seen = |auth: InstanceAuth| see(&auth, apis, &confided);
+        let seen = |auth: &InstanceAuth| see(auth, apis, &confided);
         match step {
             Step::Ask => {
                 let parameters = self.parameters.as_ref().map(|text| SecretString::from(text.expose()));
                 let context = self.context();
                 let asked = director.request_instance_auth(*dialect, &offer.plan, &context, parameters.as_ref()).await;
-                Heard::Asked(asked.map(seen).map_err(|error| Refusal::of(&error)))
+                Heard::Asked(asked.as_ref().map(seen).map_err(Refusal::of))
             }
             Step::Look => {
                 let found = director.instance_auths_of(*dialect, &offer.service, &offer.plan, &self.runtime).await;
                 let sight = |found: Option<Vec<InstanceAuth>>| match found {
                     None => Sight::Hidden,
-                    Some(found) => self.ours(found).map(seen).map_or(Sight::Nothing, Sight::Found),
+                    Some(found) => self.ours(found).as_ref().map(seen).map_or(Sight::Nothing, Sight::Found),
                 };
                 Heard::Looked(found.map(sight).map_err(|error| Refusal::of(&error)))
             }
@@ -83,10 +83,10 @@ pub(super) async fn look_at(
     director: &Director,
     dialect: Dialect,
     auth: &InstanceAuthId,
-    see: impl Fn(InstanceAuth) -> Seen,
+    see: impl Fn(&InstanceAuth) -> Seen,
 ) -> Heard {
     let found = director.instance_auth(dialect, auth).await;
-    Heard::Saw(found.map(|found| found.map(see)).map_err(|error| Refusal::of(&error)))
+    Heard::Saw(found.map(|found| found.as_ref().map(see)).map_err(|error| Refusal::of(&error)))
 }
 
 /// Asks for an instance auth to be taken back.
@@ -94,10 +94,10 @@ pub(super) async fn give_back(
     director: &Director,
     dialect: Dialect,
     auth: &InstanceAuthId,
-    see: impl Fn(InstanceAuth) -> Seen,
+    see: impl Fn(&InstanceAuth) -> Seen,
 ) -> Heard {
     let given = director.give_back_instance_auth(dialect, auth).await;
-    Heard::GaveBack(given.map(see).map_err(|error| Refusal::of(&error)))
+    Heard::GaveBack(given.as_ref().map(see).map_err(Refusal::of))
 }
 
 /// What an application was told in confidence, and may repeat where it says why it refuses.

@@ -250,6 +250,6 @@ fn is_doubtful(orphans: usize, bound: usize) -> bool {
 }
 
 /// What an orphan is worth: nobody wants its credentials.
-fn bare(auth: InstanceAuth) -> Seen {
-    see(&auth, &[], &[])
+fn bare(auth: &InstanceAuth) -> Seen {
+    see(auth, &[], &[])
 }
