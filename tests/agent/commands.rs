@@ -6,7 +6,7 @@ use std::process::Stdio;
 use plane::{Endpoint, Fault, Options};
 use runtime_agent::agent::status::{Area, Problem, Severity, State, Status};
 use runtime_agent::apply::{HookOutcome, HookReport, UnitReport, UnitResult};
-use runtime_agent::config::{Seconds, Settings};
+use runtime_agent::config::{Brokerage, Seconds, Settings};
 use runtime_agent::transport::Denial;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -151,7 +151,10 @@ async fn every_value_of_the_status_is_in_the_manual_and_every_one_there_is_in_th
          validate = ['/bin/sh', '-c', 'echo never; exit 1']\nreload = ['x.service']\n",
         etc.display()
     );
-    scene.host.configure(|settings| settings.template = vec![toml::from_str(&rule).unwrap()]);
+    scene.host.configure(|settings| {
+        settings.template = vec![toml::from_str(&rule).unwrap()];
+        settings.broker.enabled = Brokerage::Open;
+    });
     scene.host.hook("10-told", "cat >/dev/null; echo told; exit 3");
     std::fs::write(scene.host.path("hooks.d/20-not"), "").unwrap();
     let agent = scene.host.start().await;
@@ -172,6 +175,7 @@ async fn every_value_of_the_status_is_in_the_manual_and_every_one_there_is_in_th
     let missing: Vec<_> = names.difference(&documented).collect();
     assert!(missing.is_empty(), "not in the manual: {missing:?}");
     // What depends on what happened before.
+    status["awaiting_restart"] = serde_json::json!(["log.format"]);
     status["apply"]["install"]["warnings"] = serde_json::json!(["w"]);
     let unit = UnitReport { unit: "x.service".into(), result: UnitResult::Skipped { reason: "r".into() } };
     status["apply"]["install"]["units"] = serde_json::json!([unit]);

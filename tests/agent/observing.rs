@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use plane::{Endpoint, Fault, Options};
 use runtime_agent::agent::status::{Area, State, Status};
-use runtime_agent::config::{LogFormat, Settings, Share};
+use runtime_agent::config::{Brokerage, LogFormat, Settings, Share};
 use runtime_agent::event::Message;
 use runtime_agent::metrics::Name;
 use serde_json::Value;
@@ -136,6 +136,7 @@ async fn what_happens_is_counted_and_the_same_is_told_over_every_way() {
     let with_file = |settings: &mut Settings| {
         listen(settings, address);
         settings.metrics.textfile = Some(file.clone().try_into().unwrap());
+        settings.broker.enabled = Brokerage::Open;
     };
     scene.host.hook("works", "true");
     scene.host.configure(with_file);
