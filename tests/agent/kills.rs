@@ -92,12 +92,17 @@ async fn a_kill_at_any_call_of_a_renewal_leaves_the_old_or_the_new_identity_and_
         scene.plane.clear_requests();
         let reader = Reader::of(host);
         let mut traced = Traced::start(host, kill).await;
+        // Taken from what the agent says of itself when it is well, for it may be killed before it is asked again.
+        let mut old = None;
+        let well = |status: &Status| {
+            old = fingerprint(status).map(str::to_owned);
+            is_well(status)
+        };
         if let Some(agent) = &mut traced.agent
-            && !agent.ends_before(is_well).await
+            && !agent.ends_before(well).await
         {
-            let old = agent.status().await;
             agent.renew_if_alive().await;
-            agent.ends_before(|status| is_well(status) && fingerprint(status) != fingerprint(&old)).await;
+            agent.ends_before(|status| is_well(status) && fingerprint(status) != old.as_deref()).await;
         }
         let trace = traced.calls().await;
         let (left, candidate) = (look(&identities(host)), has_candidate(host));
