@@ -7,6 +7,7 @@ mod kills;
 mod life;
 mod orphans;
 mod outage;
+mod partings;
 mod platform;
 mod secrets;
 mod shop;

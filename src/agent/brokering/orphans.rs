@@ -78,7 +78,7 @@ impl BrokerLoop {
             }
         }
         let ours = snapshot.runtime();
-        let mut changes = Vec::new();
+        let (mut changes, mut others) = (Vec::new(), Vec::new());
         let now = self.now();
         for (key, binding) in &self.records.bindings {
             claimed.extend(binding.phase.auth().cloned());
@@ -97,7 +97,7 @@ impl BrokerLoop {
                     let phase = Phase::Ready { auth: auth.clone(), credentials: given };
                     let renewed = Binding { phase, ..binding.clone() };
                     changes.push(Change::PutBinding(key.clone(), renewed));
-                    event::Broker::OtherCredentials(key).emit();
+                    others.push(key.clone());
                 }
                 (Phase::Ready { .. }, Some(SeenState::Given(_) | SeenState::Pending)) => {}
                 // The list may be older than the binding: it is asked for by itself.
@@ -123,6 +123,7 @@ impl BrokerLoop {
         }
         // Not written, they are found again in the next list; a failure is on the board.
         if !changes.is_empty() && self.commit(changes).await.is_ok() {
+            others.iter().for_each(|key| event::Broker::OtherCredentials(key).emit());
             self.have_files_follow();
         }
         // What was kept may be long over.

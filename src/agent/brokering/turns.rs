@@ -201,15 +201,15 @@ impl BrokerLoop {
         };
         let left: Vec<_> = self.records.bindings.iter().filter(|(_, binding)| self.is_left_behind(binding)).collect();
         let ended = left.into_iter().filter_map(|(key, binding)| Some((key, binding, end(&binding.phase)?)));
-        let changes: Vec<_> = ended
+        let (keys, changes): (Vec<_>, Vec<_>) = ended
             .map(|(key, binding, phase)| {
-                event::Broker::LeftBehind(key).emit();
-                Change::PutBinding(key.clone(), binding.clone().into_phase(phase, Rotation::None))
+                let ended = binding.clone().into_phase(phase, Rotation::None);
+                (key.clone(), Change::PutBinding(key.clone(), ended))
             })
-            .collect();
-        if !changes.is_empty() {
-            // Not written, it is done at the next start; a failure is on the board.
-            let _ = self.commit(changes).await;
+            .unzip();
+        // Not written, it is done at the next start; a failure is on the board.
+        if !changes.is_empty() && self.commit(changes).await.is_ok() {
+            keys.iter().for_each(|key| event::Broker::LeftBehind(key).emit());
         }
     }
 
@@ -220,16 +220,20 @@ impl BrokerLoop {
         let changes: Vec<_> = live
             .map(|(key, binding)| {
                 let why = "this host was unpaired; what the plane has of them stays valid until it is revoked there";
-                let phase = Phase::Failed { auth: binding.phase.auth().cloned(), why: why.into() };
+                // Without the id, for nothing can be given back by it; should this host be paired as the same runtime again,
+                // what is left at the plane is found there as an orphan.
+                let phase = Phase::Failed { auth: None, why: why.into() };
                 Change::PutBinding(key.clone(), binding.clone().into_phase(phase, Rotation::None))
             })
             .collect();
         if changes.is_empty() {
             return;
         }
-        event::Broker::GivenUp(changes.len()).emit();
+        let count = changes.len();
         // Not written, the credentials stay in the store; a failure is on the board.
-        let _ = self.commit(changes).await;
+        if self.commit(changes).await.is_ok() {
+            event::Broker::GivenUp(count).emit();
+        }
     }
 
     /// Puts on the board how many there are.
