@@ -4,6 +4,7 @@
 //! few at a time. Nothing is answered before it is on disk.
 
 mod errand;
+mod memory;
 mod orders;
 mod orphans;
 #[cfg(test)]
@@ -11,7 +12,7 @@ mod simulation;
 mod turns;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,16 +30,13 @@ use super::configuration::{SyncOrder, aside};
 use super::link;
 use super::newest::Newest;
 use super::pulse::Pulse;
-use super::status::{Area, Severity};
 use crate::backoff::Backoff;
 use crate::broker::{
-    Binding, BindingKey, Catalog, Change, Heard, Order, Phase, Promise, Records, Refusal, SpecificationFiles, Step,
-    Store, StoreError, step,
+    BindingKey, Catalog, Change, Heard, Order, Records, Refusal, SpecificationFiles, Step, Store, step,
 };
-use crate::clock::{self, Due, SharedClock};
+use crate::clock::{Due, SharedClock};
 use crate::config::{Brokerage, Each, Settings};
 use crate::director::{Dialect, Director};
-use crate::event;
 use crate::identity::Identity;
 use crate::ids::{InstanceAuthId, RuntimeId};
 use crate::output::Names;
@@ -55,17 +53,8 @@ const LONGEST_TURN: Duration = Duration::from_secs(5 * 60);
 /// How long the plane may take for one request: 15 minutes, which is more than the limits of a request add up to.
 const LONGEST_REQUEST: Duration = Duration::from_secs(15 * 60);
 
-/// After how long a store that cannot be opened is tried again: a minute.
-const STORE: Duration = Duration::from_secs(60);
-
 /// The pauses between tries, and between looks at what an application has not answered yet: from 2 seconds to 5 minutes.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5 * 60));
-
-/// How long it is known that a binding is gone: a day.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How many bindings that are gone are remembered at the most; the oldest are forgotten first.
-const MOST_REMEMBERED: usize = 1000;
 
 /// What the plane last said, for whoever makes a catalog of it.
 #[derive(Debug, Clone)]
@@ -192,7 +181,7 @@ impl BrokerLoop {
             around,
             store: None,
             store_at: None,
-            lacks: off(),
+            lacks: memory::off(),
             records: Records::default(),
             works: BTreeMap::new(),
             underway: FuturesUnordered::new(),
@@ -317,114 +306,6 @@ impl BrokerLoop {
         }
     }
 
-    /// Opens the store where the broker is on, and closes it where it is off.
-    async fn adjust(&mut self) {
-        match (self.is_enabled(), &self.store) {
-            (true, None) => self.open().await,
-            (false, _) => {
-                (self.store, self.store_at, self.lacks) = (None, None, off());
-                self.records = Records::default();
-                self.dismiss_all(&off());
-                self.works.clear();
-                self.underway.clear();
-                self.orphans = Orphans::default();
-                (self.catalog, self.unlearned) = (None, None);
-                self.around.catalog.send_replace(None);
-                self.around.board.withdraw(Area::BrokerStore);
-                self.around.board.withdraw(Area::Orphans);
-                self.around.board.update(|status| status.broker = None);
-            }
-            (true, Some(_)) => {}
-        }
-    }
-
-    async fn open(&mut self) {
-        let path = self.around.settings.borrow().paths.broker_store();
-        self.around.pulse.within(LONGEST_TURN);
-        match aside(move || Store::open(&path)).await {
-            Ok((store, records)) => {
-                let now = self.now();
-                let many = u32::try_from(records.bindings.len()).unwrap_or(u32::MAX);
-                self.works = records
-                    .bindings
-                    .iter()
-                    .map(|(key, binding)| {
-                        // What became of the last request before the end is not known.
-                        let doubt = match binding.phase {
-                            Phase::Ready { .. } => None,
-                            _ => Some(now),
-                        };
-                        // Not all at once.
-                        let spread = Duration::from_millis(250).saturating_mul(many).min(Duration::from_secs(60));
-                        let due = Some(Due::after(now, spread.mul_f64(fastrand::f64())));
-                        let announced = match binding.phase {
-                            Phase::Asking { promise: Promise::Made } => Announced::Yes,
-                            _ => Announced::No,
-                        };
-                        (key.clone(), Work { due, doubt, announced, ..Work::default() })
-                    })
-                    .collect();
-                (self.store, self.store_at, self.records) = (Some(store), None, records);
-                self.around.board.solved(Area::BrokerStore);
-                self.leave_behind().await;
-                self.forget_the_gone().await;
-                self.show();
-            }
-            Err(error) => {
-                let sentence = format!("The service broker cannot work: {error}.");
-                let remedy = match error {
-                    StoreError::Newer { .. } => {
-                        "Install the newer version again; or move the file away, and the broker begins anew, without the bindings."
-                    }
-                    _ => {
-                        "Restore the file from a backup while the agent is stopped; or move it away: then the broker begins \
-                     anew, and `runtime-agent broker bindings` shows what it asked for before as orphans (with \
-                     broker.orphans = \"remove\", they are given back once `runtime-agent sync --accept-removals` agrees)."
-                    }
-                };
-                self.lacks = Refusal::Store(sentence.clone());
-                self.store_at = Some(Due::after(self.now(), STORE));
-                event::Retry::Broker.emit();
-                self.around.board.problem(
-                    Area::BrokerStore,
-                    Severity::ActionNeeded,
-                    sentence,
-                    format!(
-                        "Everything else goes on, bindings stay at the plane as they are, and the agent tries again every \
-                         minute. {remedy}"
-                    ),
-                );
-            }
-        }
-    }
-
-    /// Makes changes durable, and then takes them for true.
-    async fn commit(&mut self, changes: Vec<Change>) -> Result<(), Refusal> {
-        let Some(mut store) = self.store.take() else { return Err(self.lacks.clone()) };
-        let (store, changes, result) = aside(move || {
-            let result = store.commit(&changes);
-            (store, changes, result)
-        })
-        .await;
-        self.store = Some(store);
-        if let Err(error) = result {
-            let sentence = format!("What the service broker is to remember cannot be written: {error}.");
-            self.around.board.problem(
-                Area::BrokerStore,
-                Severity::ActionNeeded,
-                sentence.clone(),
-                "Requests that change something are refused until it can be; everything else goes on. Is the disk full, or \
-                 read-only?",
-            );
-            return Err(Refusal::Store(sentence));
-        }
-        self.around.board.solved(Area::BrokerStore);
-        for change in changes {
-            self.records.take(change);
-        }
-        Ok(())
-    }
-
     /// What the plane last said becomes the catalog, and is compared with what the bindings have.
     async fn learn(&mut self, learned: Learned) {
         if self.store.is_none() {
@@ -495,31 +376,6 @@ impl BrokerLoop {
         self.around.settings.borrow().plane.answer_timeout.get()
     }
 
-    /// What was given back long ago is forgotten.
-    async fn forget_the_gone(&mut self) {
-        let now = self.now();
-        let mut remembered: Vec<_> = self.records.bindings.iter().collect();
-        remembered.retain(|(_, binding)| matches!(binding.phase, Phase::Gone { .. }));
-        let since = |binding: &Binding| match binding.phase {
-            // A clock that was ahead must not make it last.
-            Phase::Gone { at } => at.min(now),
-            _ => now,
-        };
-        remembered.sort_by_key(|(_, binding)| std::cmp::Reverse(since(binding)));
-        let old = |(place, (_, binding)): &(usize, (&BindingKey, &Binding))| {
-            *place >= MOST_REMEMBERED || clock::after(since(binding), REMEMBERED) <= now
-        };
-        let gone: BTreeSet<_> =
-            remembered.into_iter().enumerate().filter(old).map(|(_, (key, _))| key.clone()).collect();
-        if gone.is_empty() {
-            return;
-        }
-        let changes = gone.iter().cloned().map(Change::RemoveBinding).collect();
-        if self.commit(changes).await.is_ok() {
-            self.works.retain(|key, _| !gone.contains(key));
-        }
-    }
-
     /// Files that are made of bindings follow what the plane lists.
     fn have_files_follow(&self) {
         let made = self.around.settings.borrow().template.iter().any(|rule| rule.for_each == Each::Binding);
@@ -528,12 +384,5 @@ impl BrokerLoop {
             let (answer, _) = tokio::sync::oneshot::channel();
             let _ = self.around.sync.try_send(SyncOrder { consent: Consent::NotGiven, answer });
         }
-    }
-}
-
-fn off() -> Refusal {
-    Refusal::Unavailable {
-        why: "The service broker is off; broker.enabled = true turns it on.".into(),
-        ask_again_in: None,
     }
 }
