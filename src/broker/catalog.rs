@@ -17,7 +17,7 @@ use super::targets::Api;
 use crate::ids::{ApplicationId, BundleId};
 use crate::output::Names;
 use crate::output::manifest::Slug;
-use crate::snapshot::{ApiDefinition, Application, Bundle, EventDefinition, Snapshot};
+use crate::snapshot::{ApiDefinition, Application, Bundle, EventDefinition};
 
 /// What platforms may ask for.
 pub struct Catalog {
@@ -64,11 +64,11 @@ pub struct SpecificationFiles<'a> {
 }
 
 impl Catalog {
-    /// Makes the catalog of a snapshot. What had a name `before` keeps it as long as its source spells the same. The
+    /// Makes the catalog of what a snapshot lists. What had a name `before` keeps it as long as its source spells the same. The
     /// catalog does not depend on the order in which the plane lists things.
-    pub fn new(snapshot: &Snapshot, before: &GivenNames, files: &SpecificationFiles<'_>) -> Self {
-        let names = before.assign(snapshot);
-        let listed = snapshot.applications().iter();
+    pub fn new(applications: &[Application], before: &GivenNames, files: &SpecificationFiles<'_>) -> Self {
+        let names = before.assign(applications);
+        let listed = applications.iter();
         let listed = listed.filter_map(|application| Some((application, Service::new(application, &names)?)));
         let listed: Vec<_> = listed.collect();
         let entries = listed.iter().map(|(application, service)| {
@@ -202,7 +202,10 @@ impl Plan {
 
 impl SpecificationFiles<'_> {
     pub(super) fn of_api(&self, application: &Application, bundle: &Bundle, api: &ApiDefinition) -> Option<String> {
-        self.below(&self.names.api_text(&application.id, &bundle.id, api)?)
+        // Where nothing was read, no name is looked for.
+        api.specification.as_ref()?.reading?.text?;
+        let inside = self.names.inside(application).ok()?;
+        self.below(&self.names.api_text(&application.id, &inside, &bundle.id, api)?)
     }
 
     pub(super) fn of_event(
@@ -211,7 +214,9 @@ impl SpecificationFiles<'_> {
         bundle: &Bundle,
         event: &EventDefinition,
     ) -> Option<String> {
-        self.below(&self.names.event_text(&application.id, &bundle.id, event)?)
+        event.specification.as_ref()?.reading?.text?;
+        let inside = self.names.inside(application).ok()?;
+        self.below(&self.names.event_text(&application.id, &inside, &bundle.id, event)?)
     }
 
     /// A path that is no text cannot be told in JSON.

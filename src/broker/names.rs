@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ApplicationId, BundleId};
 use crate::output::manifest::Slug;
 use crate::output::{Given, given};
-use crate::snapshot::{Application, Bundle, Snapshot};
+use crate::snapshot::{Application, Bundle};
 
 /// The names that were given, and what they were made from; to be kept, so that they hold over restarts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,11 +22,11 @@ pub struct GivenNames {
 }
 
 impl GivenNames {
-    /// The names for what this snapshot lists. Whatever was named before keeps its name as far as the rule allows, and
+    /// The names for what these applications offer. Whatever was named before keeps its name as far as the rule allows, and
     /// what is no longer listed is forgotten.
     #[must_use]
-    pub fn assign(&self, snapshot: &Snapshot) -> Self {
-        let applications = || snapshot.applications().iter().filter(|application| !application.bundles.is_empty());
+    pub fn assign(&self, applications: &[Application]) -> Self {
+        let applications = || applications.iter().filter(|application| !application.bundles.is_empty());
         let names = applications().map(|application| (application.id.clone(), application.name.to_string()));
         let nothing = Given::new();
         let plans = applications().map(|application| {

@@ -9,7 +9,6 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use nix::fcntl::OFlag;
@@ -93,11 +92,11 @@ fn preview(mut settings: Settings, to: Option<&Path>, template: Option<&str>) ->
     };
     let view = View::new(&paths.config());
     let key = DigestKey::load_or_imagine(&paths.state.join("digest.key")).map_err(other)?;
-    let names = view.names(&key).assign(kept.snapshot.applications()).map_err(other)?;
+    let names = view.names(&key).assign(&kept.snapshot).map_err(other)?;
     let published = published(&view, template);
     let mut files = Vec::new();
     if let Some(rendering) = &rendering {
-        let landscape = Landscape::new(Arc::new(kept.snapshot), &names, &rendering.host);
+        let landscape = Landscape::new(&kept.snapshot, &names, &rendering.host).map_err(other)?;
         // All of them, before any is written.
         render(rendering, &landscape, &mut |rendered| {
             files.push(Preview::of(&rendered, &published));

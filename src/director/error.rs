@@ -1,6 +1,7 @@
 //! Why a read brought no snapshot.
 
 use super::Drift;
+use crate::disk::DiskError;
 use crate::ids::RuntimeId;
 use crate::transport::{CallError, Denial, Retry, Source};
 
@@ -37,6 +38,9 @@ pub enum FetchError {
         /// The bound.
         limit: u32,
     },
+    /// There is no room on this host's disk for what comes.
+    #[error(transparent)]
+    Spool(#[from] DiskError),
 }
 
 impl FetchError {
@@ -44,7 +48,7 @@ impl FetchError {
     pub fn is_rejection(&self) -> bool {
         match self {
             Self::Call(error) => error.fault.is_rejection(),
-            Self::UnknownRuntime(_) | Self::Shifted { .. } | Self::TooMany { .. } => false,
+            Self::UnknownRuntime(_) | Self::Shifted { .. } | Self::TooMany { .. } | Self::Spool(_) => false,
         }
     }
 
@@ -53,7 +57,7 @@ impl FetchError {
         match self {
             Self::Call(error) => error.fault.denial(),
             Self::UnknownRuntime(_) => Some(Denial::UnknownRuntime),
-            Self::Shifted { .. } | Self::TooMany { .. } => None,
+            Self::Shifted { .. } | Self::TooMany { .. } | Self::Spool(_) => None,
         }
     }
 
@@ -63,7 +67,7 @@ impl FetchError {
             Self::Call(error) => error.fault.source(),
             Self::Shifted { .. } => Source::Plane,
             Self::UnknownRuntime(_) => Source::Identity,
-            Self::TooMany { .. } => Source::Ours,
+            Self::TooMany { .. } | Self::Spool(_) => Source::Ours,
         }
     }
 
@@ -71,7 +75,7 @@ impl FetchError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Call(error) => error.fault.retry(),
-            Self::Shifted { .. } | Self::TooMany { .. } => Retry::Later(None),
+            Self::Shifted { .. } | Self::TooMany { .. } | Self::Spool(_) => Retry::Later(None),
             Self::UnknownRuntime(_) => Retry::Never,
         }
     }
@@ -83,6 +87,7 @@ impl FetchError {
             Self::Shifted { .. } => "shifted",
             Self::UnknownRuntime(_) => "unknown_runtime",
             Self::TooMany { .. } => "too_many",
+            Self::Spool(_) => "spool",
         }
     }
 }

@@ -1,15 +1,20 @@
 //! A read of everything: page by page, at four levels, until it is whole or certain to fail.
 
+mod again;
+
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use self::again::{Asked, Known, ReadPage};
+pub use self::again::{Beginning, ReadPages};
 use super::paging::{Drift, Next, Walk};
 use super::wire::{self, Identified, Page, PageVariables};
 use super::{Dialect, Director, Documents, FetchError, FetchOptions, Fetched, PageSize, convert, dialect};
 use crate::ids::{ApplicationId, BundleId, RuntimeId};
 use crate::snapshot::{self, NAMING_LABEL, Naming, Snapshot};
-use crate::transport::{CallError, Fault, GraphqlError, Operation};
+use crate::transport::{Again, AnswerSum, CallError, Fault, GraphqlError, Operation};
 
 /// A list that comes in pages.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +87,15 @@ pub(super) struct Reader<'a> {
     /// Whether the runtime's labels come with the first page.
     asks_labels: bool,
     naming: Naming,
+    beginning: Beginning<'a>,
+}
+
+/// A page of applications, as it came.
+enum Came<'a> {
+    /// Just as in the read before.
+    Known(Known<'a>),
+    /// Anew, with what is to be remembered of it.
+    New(Page<wire::Application>, ReadPage),
 }
 
 /// How often a page is made smaller because of a timeout. A plane that is down also times out, and must not be asked
@@ -97,7 +111,12 @@ const INSUFFICIENT_SCOPES: i64 = 23;
 const UNAUTHORIZED: i64 = 26;
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(director: &'a Director, runtime: &'a RuntimeId, options: &'a FetchOptions) -> Self {
+    pub(super) fn new(
+        director: &'a Director,
+        runtime: &'a RuntimeId,
+        options: &'a FetchOptions,
+        beginning: Beginning<'a>,
+    ) -> Self {
         let dialect = options.dialect.unwrap_or(Dialect::Bundle);
         Self {
             director,
@@ -111,6 +130,7 @@ impl<'a> Reader<'a> {
             items: 0,
             asks_labels: true,
             naming: Naming::default(),
+            beginning,
         }
     }
 
@@ -120,9 +140,9 @@ impl<'a> Reader<'a> {
         loop {
             self.items = 0;
             match self.snapshot().await {
-                Ok(snapshot) => {
+                Ok((snapshot, pages)) => {
                     let Self { dialect, whole: page_size, requests, .. } = self;
-                    return Ok(Fetched { snapshot, dialect, page_size, requests });
+                    return Ok(Fetched { snapshot, dialect, page_size, requests, pages });
                 }
                 Err(Stop::Failed(error)) => return Err(error),
                 Err(Stop::Dialect(error)) => match refusal {
@@ -150,17 +170,38 @@ impl<'a> Reader<'a> {
         self.ids = PageSize::largest(self.dialect);
     }
 
-    async fn snapshot(&mut self) -> Result<Snapshot, Stop> {
+    async fn snapshot(&mut self) -> Result<(Snapshot, ReadPages), Stop> {
         let list = List::Applications;
-        let mut applications = Vec::new();
+        let (mut packer, mut pages) = (self.beginning.packer(), ReadPages::default());
         let mut walk = Walk::default();
-        let mut after = None;
+        let mut after: Option<Box<str>> = None;
         loop {
-            let page: Page<wire::Application> = self.page(list, Depth::Whole, after.as_deref()).await?;
-            let next = self.take(list, &mut walk, &page)?;
-            for application in page.data {
-                applications.push(self.application(application).await?);
-            }
+            let next = match self.applications(pages.len(), after.as_deref()).await? {
+                Came::Known(known) => {
+                    self.naming = known.page.naming.unwrap_or(self.naming);
+                    let ids = known.applications.iter().map(|place| place.id().as_str());
+                    let next = walk.take(ids, &known.page.place()).map_err(|drift| Stop::shifted(list, drift))?;
+                    self.count(known.page.items)?;
+                    known.applications.into_iter().for_each(|place| packer.keep(place.clone()));
+                    pages.note(Arc::clone(known.page));
+                    next
+                }
+                Came::New(page, read) => {
+                    let (items, requests) = (self.items, self.requests);
+                    let next = self.take(list, &mut walk, &page)?;
+                    let ids = page.data.iter().map(|application| application.id.clone()).collect();
+                    for application in page.data {
+                        let known = self.beginning.kept.and_then(|kept| kept.place_of(&application.id));
+                        let application = self.application(application).await?;
+                        packer.take(application, known).map_err(FetchError::Spool)?;
+                    }
+                    // What more than this answer decided is not known by it.
+                    if self.requests == requests {
+                        pages.note(Arc::new(read.with(self.items - items, ids)));
+                    }
+                    next
+                }
+            };
             match next {
                 Next::Done => break,
                 Next::After(cursor) => after = Some(cursor),
@@ -169,8 +210,8 @@ impl<'a> Reader<'a> {
         self.confirm(list, &walk).await?;
         let repeated =
             |error: snapshot::RepeatedApplication| Stop::shifted(list, Drift::Repeated(error.0.as_str().into()));
-        let snapshot = Snapshot::new(self.runtime.clone(), applications).map_err(repeated)?;
-        Ok(snapshot.with_naming(self.naming))
+        let places = packer.finish().map_err(FetchError::Spool)?;
+        Ok((Snapshot::of(self.runtime.clone(), self.naming, places).map_err(repeated)?, pages))
     }
 
     async fn application(&mut self, mut wire: wire::Application) -> Result<snapshot::Application, Stop> {
@@ -234,13 +275,75 @@ impl<'a> Reader<'a> {
         if page.total_count > limit {
             return Err(FetchError::TooMany { what: list.to_string(), count: page.total_count, limit }.into());
         }
-        self.items = self.items.saturating_add(u32::try_from(page.data.len()).unwrap_or(u32::MAX));
+        self.count(u32::try_from(page.data.len()).unwrap_or(u32::MAX))?;
+        let ids = page.data.iter().map(Identified::id);
+        walk.take(ids, &page.place()).map_err(|drift| Stop::shifted(list, drift))
+    }
+
+    /// Counts what came, against the bound on all of it.
+    fn count(&mut self, items: u32) -> Result<(), Stop> {
+        self.items = self.items.saturating_add(items);
         if self.items > self.options.max_items {
             let what = "applications, bundles and definitions together".to_owned();
             return Err(FetchError::TooMany { what, count: self.items, limit: self.options.max_items }.into());
         }
-        let ids = page.data.iter().map(Identified::id);
-        walk.take(ids, &page.place()).map_err(|drift| Stop::shifted(list, drift))
+        Ok(())
+    }
+
+    /// Counts a request, against the bound on all of them.
+    fn admit(&mut self) -> Result<(), Stop> {
+        if self.requests >= self.options.max_requests {
+            let what = "requests for one read".to_owned();
+            let limit = self.options.max_requests;
+            return Err(FetchError::TooMany { what, count: self.requests, limit }.into());
+        }
+        self.requests += 1;
+        Ok(())
+    }
+
+    /// One page of applications, the `number`th of this read, made smaller until the plane can answer it.
+    async fn applications(&mut self, number: usize, after: Option<&str>) -> Result<Came<'a>, Stop> {
+        loop {
+            self.admit()?;
+            match self.ask_for_applications(number, after).await {
+                Ok(came) => return Ok(came),
+                Err(error) => self.after_failure(List::Applications, Depth::Whole, after, error).await?,
+            }
+        }
+    }
+
+    async fn ask_for_applications(&mut self, number: usize, after: Option<&str>) -> Result<Came<'a>, CallError> {
+        let labels = self.asks_labels && after.is_none();
+        let (dialect, first) = (self.dialect, self.whole.get());
+        let documents = self.options.documents == Documents::Listed;
+        let asked = Asked { dialect, first, after: after.map(Into::into), documents, labels };
+        let variables = PageVariables {
+            runtime: Some(self.runtime),
+            first,
+            after,
+            bundles: Some(self.whole.bundles()),
+            definitions: Some(self.whole.definitions()),
+            documents: Some(documents),
+            labels: Some(labels),
+            ..PageVariables::default()
+        };
+        let known = self.beginning.known(number, &asked);
+        let sum = known.as_ref().map(|known| known.page.sum());
+        let graphql = &self.director.graphql;
+        let answer = graphql.call_again(dialect.queries().applications, variables, sum).await?;
+        let (answer, sum): (wire::OfRuntime<wire::Application>, AnswerSum) = match (answer, known) {
+            (Again::Same, Some(known)) => return Ok(Came::Known(known)),
+            (Again::Other(answer, sum), _) => (answer, sum),
+            (Again::Same, None) => unreachable!("nothing is the same as nothing"),
+        };
+        let naming = labels.then(|| {
+            let known = answer.runtime.and_then(|runtime| runtime.labels).unwrap_or_default();
+            Naming::of_label(known.get(NAMING_LABEL))
+        });
+        self.naming = naming.unwrap_or(self.naming);
+        let page = answer.applications_for_runtime;
+        let read = ReadPage::new(asked, sum, naming, &page.place());
+        Ok(Came::New(page, read))
     }
 
     /// One page, made smaller until the plane can answer it.
@@ -251,12 +354,7 @@ impl<'a> Reader<'a> {
         after: Option<&str>,
     ) -> Result<Page<T>, Stop> {
         loop {
-            if self.requests >= self.options.max_requests {
-                let what = "requests for one read".to_owned();
-                let limit = self.options.max_requests;
-                return Err(FetchError::TooMany { what, count: self.requests, limit }.into());
-            }
-            self.requests += 1;
+            self.admit()?;
             match self.ask(list, depth, after).await {
                 Ok(Some(page)) => return Ok(page),
                 Ok(None) => return Err(Stop::shifted(list, Drift::Gone)),
@@ -282,15 +380,9 @@ impl<'a> Reader<'a> {
         let page = PageVariables { first, after, ids_only: depth == Depth::Ids, ..PageVariables::default() };
         match list {
             List::Applications => {
-                let labels = self.asks_labels && depth == Depth::Whole && after.is_none();
                 let runtime = Some(self.runtime);
-                let variables =
-                    PageVariables { runtime, bundles, definitions, documents, labels: Some(labels), ..page };
+                let variables = PageVariables { runtime, bundles, definitions, documents, labels: Some(false), ..page };
                 let answer: wire::OfRuntime<T> = graphql.call(queries.applications, variables).await?;
-                if labels {
-                    let known = answer.runtime.and_then(|runtime| runtime.labels).unwrap_or_default();
-                    self.naming = Naming::of_label(known.get(NAMING_LABEL));
-                }
                 Ok(Some(answer.applications_for_runtime))
             }
             List::Bundles(application) => {

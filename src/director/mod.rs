@@ -25,6 +25,7 @@ use crate::transport::{CallError, Fault, Graphql, excerpt};
 
 pub use dialect::Dialect;
 pub use error::FetchError;
+pub use fetch::{Beginning, ReadPages};
 pub(crate) use instance_auth::confided;
 pub use instance_auth::{Outcome, Refusal, RefusalKind};
 pub use options::{Documents, FetchOptions, InvalidPageSize, PageSize};
@@ -72,6 +73,8 @@ pub struct Fetched {
     pub page_size: PageSize,
     /// How many requests it took.
     pub requests: u32,
+    /// Its pages, by which the next read knows what has not changed.
+    pub pages: ReadPages,
 }
 
 /// This host's Runtime, as it is registered at the plane.
@@ -132,7 +135,20 @@ impl Director {
     /// # Errors
     /// When no complete and consistent answer comes.
     pub async fn fetch(&self, runtime: &RuntimeId, options: &FetchOptions) -> Result<Fetched, FetchError> {
-        fetch::Reader::new(self, runtime, options).run().await
+        fetch::Reader::new(self, runtime, options, Beginning::default()).run().await
+    }
+
+    /// The same, for who has read before, or has much to read: see [`Beginning`].
+    ///
+    /// # Errors
+    /// When no complete and consistent answer comes, or there is no room for it.
+    pub async fn fetch_from(
+        &self,
+        runtime: &RuntimeId,
+        options: &FetchOptions,
+        beginning: Beginning<'_>,
+    ) -> Result<Fetched, FetchError> {
+        fetch::Reader::new(self, runtime, options, beginning).run().await
     }
 
     /// Asks for the Runtime's own data.

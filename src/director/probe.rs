@@ -83,7 +83,7 @@ pub fn take(question: Question, status: u16, body: &[u8], runtime: &RuntimeId) -
                 })
                 .collect::<Result<_, String>>()?;
             let snapshot = Snapshot::new(runtime.clone(), applications).map_err(|error| error.to_string())?;
-            Ok(snapshot.applications().len())
+            Ok(snapshot.len())
         }
         Question::Bundles => {
             let answer: wire::OfApplication<wire::Bundle> = decode(status, body)?;

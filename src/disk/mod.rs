@@ -10,7 +10,7 @@ mod staged;
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, fchown, symlink};
 use std::path::{Path, PathBuf};
 
@@ -108,6 +108,14 @@ impl Unpublished {
         self.0.path()
     }
 
+    /// Another handle, which goes on being the same file whatever becomes of its names.
+    ///
+    /// # Errors
+    /// When the process has no room for one.
+    pub fn reader(&self) -> io::Result<File> {
+        self.0.as_file().try_clone()
+    }
+
     /// Fsyncs it and gives it its name and exactly this mode, whatever has that name.
     ///
     /// # Errors
@@ -131,6 +139,12 @@ impl Write for Unpublished {
     }
 }
 
+impl Seek for Unpublished {
+    fn seek(&mut self, position: io::SeekFrom) -> io::Result<u64> {
+        self.0.seek(position)
+    }
+}
+
 /// Writes a file into a folder that nobody looks at yet, and fsyncs it; the folder's own fsync and rename follow.
 ///
 /// # Errors
@@ -145,6 +159,15 @@ pub fn write_unpublished(path: &Path, mode: u32, content: &[u8]) -> Result<(), D
 /// When any step fails, or the file is there already.
 pub fn write_unsynced(path: &Path, mode: u32, content: &[u8]) -> Result<(), DiskError> {
     create(path, mode, content).map(drop)
+}
+
+/// Makes an empty file with exactly this mode in a folder that nobody looks at yet, for what is too long to be written at
+/// once; [`sync_all`] follows.
+///
+/// # Errors
+/// When it cannot be made, or is there already.
+pub fn create_unsynced(path: &Path, mode: u32) -> Result<File, DiskError> {
+    create(path, mode, &[])
 }
 
 fn create(path: &Path, mode: u32, content: &[u8]) -> Result<File, DiskError> {

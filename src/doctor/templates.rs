@@ -1,7 +1,6 @@
 //! The templates: whether they compile, and render what the plane last said. Nothing is written.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use super::{Finding, Rights};
 use crate::config::Settings;
@@ -38,9 +37,9 @@ fn render(settings: &Settings, rendering: &Rendering) -> Result<Option<usize>, S
     let state = &settings.paths.state;
     let Some(kept) = SnapshotFile::new(state).look().map_err(|error| error.to_string())? else { return Ok(None) };
     let key = DigestKey::load_or_imagine(&state.join("digest.key")).map_err(|error| error.to_string())?;
-    let names = View::new(&settings.paths.config()).names(&key).assign(kept.snapshot.applications());
+    let names = View::new(&settings.paths.config()).names(&key).assign(&kept.snapshot);
     let names = names.map_err(|error| error.to_string())?;
-    let landscape = Landscape::new(Arc::new(kept.snapshot), &names, &rendering.host);
+    let landscape = Landscape::new(&kept.snapshot, &names, &rendering.host).map_err(|error| error.to_string())?;
     let mut files = 0;
     let rendered = rendering.templates.render(&landscape, &mut |_| {
         files += 1;

@@ -1,41 +1,56 @@
 //! The forms in which a snapshot is on disk. Each version has types of its own, which do not follow the plane's words
 //! or the program's, so that what an older version wrote can be read for ever.
 //!
-//! A change of the form is a new module beside [`v1`], another [`NEWEST`], and another arm in [`read`]; the old module
-//! keeps what reading takes.
+//! A change of the form is a new module beside [`v2`], another [`NEWEST`], and another arm where the file is read; the
+//! old module keeps what reading takes.
 
-mod v1;
+pub(super) mod v1;
+pub(super) mod v2;
 
-use std::io::{self, Write};
+use std::io;
 
-use crate::snapshot::{RepeatedApplication, Snapshot};
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::{self, RepeatedApplication};
 
 /// The version that is written.
-pub(super) const NEWEST: u32 = 1;
+pub(super) const NEWEST: u32 = 2;
 
 /// Why there is no snapshot in it.
 #[derive(Debug)]
 pub(super) enum Unreadable {
-    /// It is not what was written.
-    Json(serde_json::Error),
+    /// The file cannot be read.
+    Disk(io::Error),
+    /// It is not what was written, from this line on.
+    Line(usize),
     /// It does not describe one state.
     Repeated(RepeatedApplication),
 }
 
-/// Writes a snapshot in the newest form.
-pub(super) fn write(snapshot: &Snapshot, mut out: impl Write) -> io::Result<()> {
-    serde_json::to_writer(&mut out, &v1::Written(snapshot))?;
-    out.write_all(b"\n")
+/// How applications are named.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Naming {
+    /// As people wrote the names; agents normalise them.
+    Normalise,
+    /// The names are final.
+    AsGiven,
 }
 
-/// Reads a snapshot in the form of that version; nothing, where there is no such version.
-pub(super) fn read(version: u32, bytes: &[u8]) -> Option<Result<Snapshot, Unreadable>> {
-    match version {
-        1 => Some(
-            serde_json::from_slice::<v1::Read>(bytes)
-                .map_err(Unreadable::Json)
-                .and_then(|read| Snapshot::try_from(read).map_err(Unreadable::Repeated)),
-        ),
-        _ => None,
+impl From<snapshot::Naming> for Naming {
+    fn from(naming: snapshot::Naming) -> Self {
+        match naming {
+            snapshot::Naming::Normalise => Self::Normalise,
+            snapshot::Naming::AsGiven => Self::AsGiven,
+        }
+    }
+}
+
+impl From<Naming> for snapshot::Naming {
+    fn from(naming: Naming) -> Self {
+        match naming {
+            Naming::Normalise => Self::Normalise,
+            Naming::AsGiven => Self::AsGiven,
+        }
     }
 }

@@ -3,38 +3,46 @@
 //! Its first line is a header, and the rest is what that describes:
 //!
 //! ```text
-//! {"version":1,"read_at":"2026-11-22T14:26:00Z","sha256":"…"}
-//! {"runtime":"…","naming":"…","applications":[…]}
+//! {"version":2,"read_at":"2026-11-22T14:26:00Z","sha256":"…"}
+//! {"runtime":"…","naming":"…","applications":2}
+//! {"id":"…","name":"…",…}
+//! {"id":"…","name":"…",…}
 //! ```
 //!
 //! The SHA-256 goes over the version, `read_at` and everything after the first line break. Credentials are in it: its
-//! mode is 0600, and every buffer that holds it is made once, at its size, and wiped.
+//! mode is 0600, and buffers that held it are wiped when they are given back. No more than a few lines are in memory at
+//! a time, however many there are.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Seek as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::form;
-use crate::disk::{self, DiskError};
+use super::form::{self, v1, v2};
+use crate::disk::{self, DiskError, Unpublished};
 use crate::event;
-use crate::snapshot::{RepeatedApplication, Snapshot};
+use crate::snapshot::pack::Source;
+use crate::snapshot::{Place, RepeatedApplication, Snapshot};
 
 /// The largest file that is written or read: 1 GiB, far more than what a fetch takes.
 const LARGEST: u64 = 1024 * 1024 * 1024;
 
 /// The longest header; today's is a fifth of it.
-const LONGEST_HEADER: usize = 1024;
+const LONGEST_HEADER: u64 = 1024;
+
+/// What is read or written at once: 64 KiB.
+const BUFFER: usize = 64 * 1024;
 
 /// What was kept.
 #[derive(Debug)]
 pub struct Kept {
     /// What the plane said.
-    pub snapshot: Snapshot,
+    pub snapshot: Arc<Snapshot>,
     /// When.
     pub read_at: Timestamp,
 }
@@ -79,9 +87,11 @@ enum Damage {
     Version(u32),
     #[error("its checksum is not that of its content")]
     Checksum,
-    // The words of a parser quote what they stumble over, and that may be a password.
-    #[error("its content goes wrong at column {0}")]
+    // Without the words of a parser, which quote what they stumble over: that may be a password.
+    #[error("its line {0} is not what belongs there")]
     Content(usize),
+    #[error("it cannot be read to its end: {0}")]
+    Disk(io::Error),
     #[error(transparent)]
     Repeated(RepeatedApplication),
 }
@@ -97,14 +107,25 @@ struct Header {
 #[derive(Debug)]
 pub struct SnapshotFile {
     path: PathBuf,
-    /// What is known to be in it: the instant and the checksum.
-    known: Option<(Timestamp, String)>,
+    /// What is known to be in it, each application being a place in the file.
+    known: Option<Arc<Snapshot>>,
 }
 
 impl SnapshotFile {
     /// The file in this state directory.
     pub fn new(state: &Path) -> Self {
         Self { path: state.join("snapshot.json"), known: None }
+    }
+
+    /// What is known to be in it.
+    pub fn known(&self) -> Option<&Arc<Snapshot>> {
+        self.known.as_ref()
+    }
+
+    /// The folder that it is in.
+    pub fn folder(&self) -> &Path {
+        // It was joined to one.
+        self.path.parent().unwrap_or(Path::new("."))
     }
 
     fn aside(&self) -> PathBuf {
@@ -115,17 +136,21 @@ impl SnapshotFile {
     /// `snapshot.json.damaged`, with a warning; one that cannot be read stays where it is.
     pub fn load(&mut self) -> Option<Kept> {
         let path = &self.path;
-        let bytes = match self.read() {
-            Ok(bytes) => bytes?,
+        let file = match self.open() {
+            Ok(file) => file?,
             Err(error) => {
                 event::Kept::Unreadable(&error).emit();
                 return None;
             }
         };
-        match parse(&bytes) {
-            Ok((kept, sha256)) => {
-                self.known = Some((kept.read_at, sha256));
+        match parse(file, path) {
+            Ok(kept) => {
+                self.known = Some(Arc::clone(&kept.snapshot));
                 Some(kept)
+            }
+            Err(Damage::Disk(error)) => {
+                event::Kept::Unreadable(&DiskError::new("read", path, error)).emit();
+                None
             }
             Err(damage) => {
                 let aside = self.aside();
@@ -143,25 +168,20 @@ impl SnapshotFile {
     /// # Errors
     /// When it cannot be read or used.
     pub fn look(&self) -> Result<Option<Kept>, Unusable> {
-        let Some(bytes) = self.read()? else { return Ok(None) };
-        match parse(&bytes) {
-            Ok((kept, _)) => Ok(Some(kept)),
+        let Some(file) = self.open()? else { return Ok(None) };
+        match parse(file, &self.path) {
+            Ok(kept) => Ok(Some(kept)),
+            Err(Damage::Disk(error)) => Err(DiskError::new("read", &self.path, error).into()),
             Err(damage) => Err(Unusable::Damaged { path: self.path.clone(), why: damage.to_string() }),
         }
     }
 
-    /// The content; none where there is no file.
-    fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, DiskError> {
-        let failed = |source| DiskError::new("read", &self.path, source);
-        let file = match File::open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(failed)?,
-        };
-        let length = file.metadata().map_err(failed)?.len().min(LARGEST);
-        // With room for one more byte, the end of the file is found without moving what was read.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1));
-        file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-        Ok(Some(bytes))
+    fn open(&self) -> Result<Option<File>, DiskError> {
+        match File::open(&self.path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(DiskError::new("read", &self.path, error)),
+        }
     }
 
     /// Makes it hold `snapshot`, read at `read_at`. Blocks. Where it holds the same already, it stays as it is, with the
@@ -170,35 +190,62 @@ impl SnapshotFile {
     /// # Errors
     /// When it cannot be written. It is removed then, for it would not be the last word of the plane any more.
     pub fn save(&mut self, snapshot: &Snapshot, read_at: Timestamp) -> Result<bool, NotKept> {
-        if let Some((known_at, sha256)) = &self.known
-            && measure(snapshot, *known_at).0 == *sha256
-        {
+        if self.known.as_ref().is_some_and(|known| known.sum() == snapshot.sum()) {
             return Ok(false);
         }
         self.known = None;
-        let (sha256, length) = measure(snapshot, read_at);
-        let header = Header { version: form::NEWEST, read_at, sha256 };
-        if let Err(error) = self.write(snapshot, &header, length) {
-            return Err(match disk::remove(&self.path) {
+        match self.write(snapshot, read_at) {
+            Ok(written) => {
+                self.known = Some(Arc::new(written));
+                Ok(true)
+            }
+            Err(error) => Err(match disk::remove(&self.path) {
                 Ok(()) => NotKept::Unwritten(error),
                 Err(_) => NotKept::Stale(error),
-            });
+            }),
         }
-        self.known = Some((read_at, header.sha256));
-        Ok(true)
     }
 
-    fn write(&self, snapshot: &Snapshot, header: &Header, length: usize) -> Result<(), DiskError> {
+    /// Writes it, and gives what it holds, by its places there: the files that the snapshot was in are let go.
+    fn write(&self, snapshot: &Snapshot, read_at: Timestamp) -> Result<Snapshot, DiskError> {
         let failed = |source| DiskError::new("write", &self.path, source);
-        let mut line = serde_json::to_vec(header).map_err(|error| failed(error.into()))?;
-        line.push(b'\n');
-        if (line.len() + length) as u64 > LARGEST {
+        if snapshot.places().iter().map(Place::length).sum::<u64>() > LARGEST {
             return Err(failed(io::ErrorKind::FileTooLarge.into()));
         }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(line.len() + length));
-        bytes.extend_from_slice(&line);
-        form::write(snapshot, &mut *bytes).map_err(failed)?;
-        disk::write(&self.path, 0o600, &bytes)
+        let mut header = Header { version: form::NEWEST, read_at, sha256: Sum::begin(form::NEWEST, read_at).end() };
+        let mut file = Unpublished::new_in(self.folder())?;
+        // A header of the same length, for now: the sum is known when all is written.
+        let length = write_header(&header, &mut file).map_err(failed)?;
+        let (places, sum) = self.write_content(snapshot, read_at, &mut file)?;
+        header.sha256 = sum.end();
+        file.rewind().map_err(failed)?;
+        write_header(&header, &mut file).map_err(failed)?;
+        let source = Source::File { file: file.reader().map_err(failed)?, path: self.path.clone() };
+        file.publish(&self.path, 0o600)?;
+        let source = Arc::new(source);
+        let places = snapshot.places().iter().zip(places);
+        let places = places.map(|(place, at)| place.about().clone().at(Arc::clone(&source), length + at));
+        // They were those of a snapshot, in its order.
+        Ok(Snapshot::of(snapshot.runtime().clone(), snapshot.naming(), places.collect())
+            .unwrap_or_else(|_| snapshot.clone()))
+    }
+
+    /// Writes what the header describes, and tells where each application begins in that.
+    fn write_content(
+        &self,
+        snapshot: &Snapshot,
+        read_at: Timestamp,
+        file: &mut Unpublished,
+    ) -> Result<(Vec<u64>, Sum), DiskError> {
+        let failed = |source| DiskError::new("write", &self.path, source);
+        let (sum, out) = (Sum::begin(form::NEWEST, read_at), BufWriter::with_capacity(BUFFER, file));
+        let mut out = Summed { sum, out };
+        let places = v2::write(snapshot, &mut out).map_err(|error| match error {
+            v2::Unwritten::Out(error) => failed(error),
+            v2::Unwritten::Application(error) => error,
+        })?;
+        out.flush().map_err(failed)?;
+        Ok((places, out.sum))
     }
 
     /// Removes it, and the damaged one beside it.
@@ -212,74 +259,98 @@ impl SnapshotFile {
     }
 }
 
-/// The checksum of a file in the newest form, and how long what follows the header is.
-fn measure(snapshot: &Snapshot, read_at: Timestamp) -> (String, usize) {
-    let mut sum = Sum::begin(form::NEWEST, read_at);
-    // A sum takes everything, and the form has nothing that JSON cannot hold.
-    form::write(snapshot, &mut sum).expect("nothing hinders a checksum");
-    let length = sum.length;
-    (sum.end(), length)
+fn write_header(header: &Header, out: &mut impl Write) -> io::Result<u64> {
+    let mut line = serde_json::to_vec(header)?;
+    line.push(b'\n');
+    out.write_all(&line)?;
+    Ok(line.len() as u64)
 }
 
 /// A checksum in the making.
-struct Sum {
-    context: digest::Context,
-    length: usize,
-}
+struct Sum(digest::Context);
 
 impl Sum {
     fn begin(version: u32, read_at: Timestamp) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(format!("{version}\n{read_at}\n").as_bytes());
-        Self { context, length: 0 }
+        Self(context)
     }
 
     fn end(self) -> String {
-        self.context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        self.0.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-impl Write for Sum {
+/// What passes bytes on, and sums them up; no more of them than are read or written at most.
+struct Summed<T> {
+    sum: Sum,
+    out: T,
+}
+
+impl<T: Write> Write for Summed<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.context.update(bytes);
-        self.length += bytes.len();
-        Ok(bytes.len())
+        let count = self.out.write(bytes)?;
+        self.sum.0.update(&bytes[..count]);
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.out.flush()
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<(Kept, String), Damage> {
+impl<T: Read> Read for Summed<T> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.out.read(bytes)?;
+        self.sum.0.update(&bytes[..count]);
+        Ok(count)
+    }
+}
+
+fn parse(file: File, path: &Path) -> Result<Kept, Damage> {
     #[derive(Deserialize)]
     struct Versioned {
         version: u32,
     }
-    if bytes.len() as u64 > LARGEST {
+    if file.metadata().map_err(Damage::Disk)?.len() > LARGEST {
         return Err(Damage::TooLarge);
     }
-    let end = bytes.iter().take(LONGEST_HEADER).position(|byte| *byte == b'\n').ok_or(Damage::Header)?;
-    let (line, content) = (&bytes[..end], &bytes[end + 1..]);
+    let mut head = BufReader::new(&file);
+    let mut line = Vec::new();
+    (&mut head).take(LONGEST_HEADER).read_until(b'\n', &mut line).map_err(Damage::Disk)?;
+    let length = line.len() as u64;
+    let line = line.strip_suffix(b"\n").ok_or(Damage::Header)?;
     // The version comes first: the rest of an unknown one need not make sense.
     let Versioned { version } = serde_json::from_slice(line).map_err(|_| Damage::Header)?;
     if version > form::NEWEST {
         return Err(Damage::Version(version));
     }
     let header: Header = serde_json::from_slice(line).map_err(|_| Damage::Header)?;
-    let mut sum = Sum::begin(version, header.read_at);
-    // A sum takes everything.
-    let _ = sum.write(content);
-    if sum.end() != header.sha256 {
+    // What follows is read once: by one who sums it up for one who understands it.
+    let mut reader = file.try_clone().map_err(Damage::Disk)?;
+    reader.seek(io::SeekFrom::Start(length)).map_err(Damage::Disk)?;
+    let sum = Sum::begin(version, header.read_at);
+    let mut summed = BufReader::with_capacity(BUFFER, Summed { sum, out: reader.take(LARGEST) });
+    let snapshot = match version {
+        1 => {
+            let mut content = Zeroizing::new(Vec::new());
+            summed.read_to_end(&mut content).map_err(Damage::Disk)?;
+            let read = serde_json::from_slice::<v1::Read>(&content).map_err(|_| form::Unreadable::Line(2));
+            read.and_then(|read| Snapshot::try_from(read).map_err(form::Unreadable::Repeated))
+        }
+        2 => v2::read(&mut summed, &Arc::new(Source::File { file, path: path.to_owned() }), length),
+        _ => return Err(Damage::Version(version)),
+    };
+    let snapshot = match snapshot {
+        Err(form::Unreadable::Disk(error)) => return Err(Damage::Disk(error)),
+        Err(form::Unreadable::Line(number)) => return Err(Damage::Content(number)),
+        Err(form::Unreadable::Repeated(error)) => return Err(Damage::Repeated(error)),
+        Ok(snapshot) => snapshot,
+    };
+    if summed.into_inner().sum.end() != header.sha256 {
         return Err(Damage::Checksum);
     }
-    let snapshot = match form::read(version, content) {
-        None => return Err(Damage::Version(version)),
-        Some(Err(form::Unreadable::Json(error))) => return Err(Damage::Content(error.column())),
-        Some(Err(form::Unreadable::Repeated(error))) => return Err(Damage::Repeated(error)),
-        Some(Ok(snapshot)) => snapshot,
-    };
-    Ok((Kept { snapshot, read_at: header.read_at }, header.sha256))
+    Ok(Kept { snapshot: Arc::new(snapshot), read_at: header.read_at })
 }
 
 #[cfg(test)]

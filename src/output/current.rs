@@ -1,6 +1,6 @@
 //! What readers see now: read, and held against its own table of contents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -14,12 +14,12 @@ use super::digest::DigestKey;
 use super::folder::name_on_disk;
 use super::given::{GivenBundles, GivenKeys, given_keys};
 use super::layout::{Layout, application, applications, link_to, names};
-use super::manifest::{Entry, GenerationNumber, MANIFEST_VERSION, Manifest, Slug};
+use super::manifest::{Entry, GenerationNumber, MANIFEST_VERSION, Manifest, ObjectName, Slug};
 use super::outputs::{OUTPUTS_VERSION, Outputs};
 use super::render::{ApplicationNames, Given, Names};
 use super::rendering;
 use crate::disk::DiskError;
-use crate::ids::InstanceAuthId;
+use crate::ids::{ApplicationId, InstanceAuthId};
 use crate::snapshot::Sha256;
 
 /// What `current` leads to.
@@ -27,8 +27,9 @@ use crate::snapshot::Sha256;
 pub(super) enum Current {
     /// Nothing was ever published.
     Nothing,
-    /// A generation, every file of an application being as it was written.
-    Whole(Manifest, Names),
+    /// A generation, every file of an application being as it was written. What was given inside applications is read
+    /// where it is needed, with [`names_inside`].
+    Whole(Manifest),
     /// Something that cannot be built upon.
     Damaged {
         /// Its number, where that much is known.
@@ -86,20 +87,19 @@ impl Current {
             Ok(manifest) => manifest,
             Err(damage) => return damaged(Some(number), Names::default(), damage),
         };
-        let mut names = Names::default();
+        let mut names = Names { applications: manifest.folders(), ..Names::default() };
         let mut damage = contents(&folder, &manifest).and_then(|()| rendered(layout, key, &folder, &manifest)).err();
-        for (id, entry) in &manifest.applications {
-            names.applications.insert(id.clone(), (entry.name.clone(), entry.folder.clone()));
-            match inside(layout, key, &folder, entry) {
-                Ok(given) => {
-                    names.inside.insert(id.clone(), given);
-                }
-                Err(found) => damage = damage.or(Some(found)),
+        for entry in manifest.applications.values() {
+            if let Err(found) = verify(layout, key, &folder, entry) {
+                damage = damage.or(Some(found));
             }
         }
         match damage {
-            None => Self::Whole(manifest, names),
-            Some(damage) => damaged(Some(number), names, damage),
+            None => Self::Whole(manifest),
+            Some(damage) => {
+                names.inside = all_inside(layout, &manifest);
+                damaged(Some(number), names, damage)
+            }
         }
     }
 }
@@ -164,31 +164,40 @@ fn contents(folder: &Path, manifest: &Manifest) -> Result<(), Damage> {
     if same && folder.join("applications.json").is_file() { Ok(()) } else { Err(Damage::Contents) }
 }
 
-/// Verifies the files of one application, and reads which names were given in it.
-fn inside(layout: &Layout, key: &DigestKey, folder: &Path, entry: &Entry) -> Result<ApplicationNames, Damage> {
+/// Verifies the files of one application.
+fn verify(layout: &Layout, key: &DigestKey, folder: &Path, entry: &Entry) -> Result<(), Damage> {
     let link = application(folder, &entry.folder);
     let target = fs::read_link(&link).map_err(|error| DiskError::new("read the link", &link, error))?;
     if target != link_to(&entry.object) {
         return Err(Damage::Contents);
     }
-    let changed = || Damage::Object(entry.folder.to_string());
     let object = layout.object(&entry.object);
-    if name_on_disk(&object, key)?.as_ref() != Some(&entry.object) {
-        return Err(changed());
-    }
+    let same = name_on_disk(&object, key)?.as_ref() == Some(&entry.object);
+    if same { Ok(()) } else { Err(Damage::Object(entry.folder.to_string())) }
+}
+
+/// The names that were given inside the applications of a generation, as far as they can be told.
+pub(super) fn all_inside(layout: &Layout, manifest: &Manifest) -> BTreeMap<ApplicationId, ApplicationNames> {
+    let given = manifest.applications.iter();
+    given.filter_map(|(id, entry)| Some((id.clone(), names_inside(layout, &entry.object)?))).collect()
+}
+
+/// The names that were given inside an application, from its files; nothing where they do not tell.
+pub(super) fn names_inside(layout: &Layout, object: &ObjectName) -> Option<ApplicationNames> {
+    let object = layout.object(object);
     let mut given = ApplicationNames::default();
-    let GivenBundles { bundles } = parse(&object.join("application.json"))?.ok_or_else(changed)?;
+    let GivenBundles { bundles } = parse(&object.join("application.json")).ok()??;
     for bundle in bundles {
         let folder = object.join("bundles").join(bundle.folder.as_str());
-        let GivenKeys { apis, events, documents } = parse(&folder.join("bundle.json"))?.ok_or_else(changed)?;
-        let bindings = given_to_bindings(&folder.join(bindings::FOLDER))?.ok_or_else(changed)?;
+        let GivenKeys { apis, events, documents } = parse(&folder.join("bundle.json")).ok()??;
+        let bindings = given_to_bindings(&folder.join(bindings::FOLDER)).ok()??;
         given.bindings.insert(bundle.id.clone(), bindings);
         given.apis.insert(bundle.id.clone(), given_keys(apis));
         given.events.insert(bundle.id.clone(), given_keys(events));
         given.documents.insert(bundle.id.clone(), given_keys(documents));
         given.bundles.insert(bundle.id, (bundle.name, bundle.folder));
     }
-    Ok(given)
+    Some(given)
 }
 
 /// The names that bindings were given, from their files in `folder`, where there are any. Nothing where one of them is no

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write};
+use std::io::{self, BufWriter, Read as _, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -174,6 +174,15 @@ pub(super) fn json(value: &impl Serialize) -> Content {
         serde_json::to_writer_pretty(&mut out, value)?;
         out.write_all(b"\n")
     })
+}
+
+/// Writes a value, as [`json`] does, into a file that everybody may read, in a folder that nobody looks at yet. Nothing
+/// is durable before [`disk::sync_all`].
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), DiskError> {
+    let mut out = BufWriter::new(disk::create_unsynced(path, PUBLIC)?);
+    let written = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from);
+    let written = written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    written.map_err(|error| DiskError::new("write", path, error))
 }
 
 /// What `write` writes, in a buffer that is made once and never moves: a growing one would leave copies of secrets

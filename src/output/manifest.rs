@@ -152,6 +152,14 @@ pub struct Manifest {
     pub rendered: Option<RenderedSet>,
 }
 
+impl Manifest {
+    /// The applications' folders, with the names that they were made from.
+    pub(crate) fn folders(&self) -> BTreeMap<ApplicationId, (String, Slug)> {
+        let applications = self.applications.iter();
+        applications.map(|(id, entry)| (id.clone(), (entry.name.clone(), entry.folder.clone()))).collect()
+    }
+}
+
 /// What templates made of a generation; the files are listed in `outputs.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenderedSet {

@@ -109,6 +109,7 @@
 mod address;
 mod bindings;
 mod blobs;
+mod catalogue;
 mod credentials;
 mod current;
 mod digest;
@@ -136,7 +137,7 @@ pub(crate) use environment::quoted;
 pub(crate) use folder::{Content, measured};
 pub(crate) use public::{Sorted, kind, not_understood};
 pub(crate) use render::{Given, given};
-pub use render::{Names, RepeatedPart};
+pub use render::{Names, NamesError, RepeatedPart};
 pub use rendering::{Rendering, RenderingError};
 pub use store::{Draft, OutputError, Published, Store};
 pub use texts::{IncomingText, Texts};

@@ -254,6 +254,13 @@ mod tests {
         }
 
         #[test]
+        fn what_was_given_is_given_again(before in names(), after in names()) {
+            let first = record(&Previous::new(), before.into_iter().collect());
+            let second = record(&first, after.clone().into_iter().collect());
+            prop_assert_eq!(record(&second, after.into_iter().collect()), second);
+        }
+
+        #[test]
         fn without_a_collision_a_slug_depends_on_nobody_else(names in names()) {
             let together = record(&Previous::new(), names.clone().into_iter().collect());
             for (id, name) in &names {

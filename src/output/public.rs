@@ -11,12 +11,12 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::address::without_userinfo;
-use super::manifest::{GenerationNumber, Slug};
+use super::manifest::Slug;
 use super::render::{ApplicationNames, place};
-use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
+use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId};
 use crate::snapshot::{
-    ApiDefinition, Application, Bundle, Credential, Document, EventDefinition, Naming, Reading, Sha256, Snapshot,
-    Specification, Version,
+    ApiDefinition, Application, Bundle, Credential, Document, EventDefinition, Naming, Reading, Sha256, Specification,
+    Version,
 };
 
 /// The version of the shapes of the output files.
@@ -39,17 +39,9 @@ pub(super) struct BundleFile<'a> {
     bundle: BundleFields<'a>,
 }
 
-/// `applications.json`: everything at once, for those who want one file.
+/// An application in `applications.json`, which has everything at once, for those who want one file.
 #[derive(Serialize)]
-pub(super) struct Catalogue<'a> {
-    version: u32,
-    generation: GenerationNumber,
-    runtime: &'a RuntimeId,
-    applications: Vec<CatalogueApplication<'a>>,
-}
-
-#[derive(Serialize)]
-struct CatalogueApplication<'a> {
+pub(super) struct CatalogueApplication<'a> {
     folder: &'a Slug,
     #[serde(flatten)]
     application: ApplicationFields<'a>,
@@ -223,24 +215,22 @@ impl<'a> BundleFile<'a> {
     }
 }
 
-impl<'a> Catalogue<'a> {
-    /// The applications come in the order of their ids, each with its folder and the names inside.
+impl<'a> CatalogueApplication<'a> {
+    /// The application, with its folder and the names inside.
     pub(super) fn new(
-        generation: GenerationNumber,
-        snapshot: &'a Snapshot,
-        applications: impl Iterator<Item = (&'a Application, &'a Slug, &'a ApplicationNames)>,
+        application: &'a Application,
+        naming: Naming,
+        folder: &'a Slug,
+        names: &'a ApplicationNames,
     ) -> Self {
-        let applications = applications
-            .map(|(application, folder, names)| CatalogueApplication {
-                folder,
-                application: ApplicationFields::new(application, snapshot.naming()),
-                bundles: names
-                    .bundles_of(application)
-                    .map(|(bundle, folder)| CatalogueBundle { folder, bundle: BundleFields::new(bundle, names) })
-                    .collect(),
-            })
-            .collect();
-        Self { version: VERSION, generation, runtime: snapshot.runtime(), applications }
+        Self {
+            folder,
+            application: ApplicationFields::new(application, naming),
+            bundles: names
+                .bundles_of(application)
+                .map(|(bundle, folder)| CatalogueBundle { folder, bundle: BundleFields::new(bundle, names) })
+                .collect(),
+        }
     }
 }
 

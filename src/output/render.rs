@@ -8,9 +8,10 @@ use super::folder::{Folder, PRIVATE, PUBLIC, SECRET, json};
 use super::manifest::Slug;
 use super::names::assign;
 use super::public::{ApplicationFile, BundleFile};
+use crate::disk::DiskError;
 use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId};
 use crate::snapshot::{
-    ApiDefinition, Application, Binding, Bundle, Document, EventDefinition, Naming, Sha256, Specification,
+    ApiDefinition, Application, Binding, Bundle, Document, EventDefinition, Naming, Sha256, Snapshot, Specification,
 };
 
 /// The names that were given to things of one kind, and what they were made from.
@@ -21,12 +22,13 @@ pub(crate) type Given<Id> = BTreeMap<Id, (String, Slug)>;
 pub struct Names {
     /// The applications' folders.
     pub(crate) applications: Given<ApplicationId>,
-    /// What was given inside each application.
+    /// What was given inside those applications whose names follow from the past, or may: those of all others follow
+    /// from what they are, and are made when they are asked for. They would take as much memory as all else together.
     pub(crate) inside: BTreeMap<ApplicationId, ApplicationNames>,
 }
 
 /// The names inside an application.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ApplicationNames {
     /// The bundles' folders.
     pub(crate) bundles: Given<BundleId>,
@@ -50,20 +52,54 @@ pub struct RepeatedPart {
     pub what: String,
 }
 
+/// Why there are no names.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NamesError {
+    /// An application lists something twice.
+    #[error(transparent)]
+    Repeated(#[from] RepeatedPart),
+    /// An application cannot be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
 impl Names {
-    /// The names for these applications. Whatever was named before keeps its name as far as the rule allows.
+    /// The names for these applications. Whatever was named before keeps its name as far as the rule allows. Blocks.
     ///
     /// # Errors
-    /// When an application lists something twice.
-    pub fn assign(&self, applications: &[Application]) -> Result<Self, RepeatedPart> {
-        let empty = ApplicationNames::default();
-        let mut inside = BTreeMap::new();
-        for application in applications {
-            let before = self.inside.get(&application.id).unwrap_or(&empty);
-            inside.insert(application.id.clone(), ApplicationNames::assign(application, before)?);
+    /// When an application lists something twice, or cannot be read.
+    pub fn assign(&self, snapshot: &Snapshot) -> Result<Self, NamesError> {
+        let mut names = self.assign_folders(snapshot);
+        for application in snapshot.applications() {
+            let application = application?;
+            let before = self.inside.get(&application.id);
+            names.take(&application, ApplicationNames::assign(&application, before.unwrap_or_default())?)?;
         }
-        let names = applications.iter().map(|application| (application.id.clone(), application.name.to_string()));
-        Ok(Self { applications: given("app", &self.applications, names.collect()), inside })
+        Ok(names)
+    }
+
+    /// The names of the applications' folders alone.
+    pub(super) fn assign_folders(&self, snapshot: &Snapshot) -> Self {
+        let names = snapshot.places().iter().map(|place| (place.id().clone(), place.name().to_owned()));
+        Self { applications: given("app", &self.applications, names.collect()), inside: BTreeMap::new() }
+    }
+
+    /// Notes what was given inside an application, where it would not be given without a past.
+    pub(super) fn take(&mut self, application: &Application, given: ApplicationNames) -> Result<(), RepeatedPart> {
+        if given != ApplicationNames::assign(application, &NO_NAMES)? {
+            self.inside.insert(application.id.clone(), given);
+        }
+        Ok(())
+    }
+
+    /// What was given inside an application that these names are for.
+    ///
+    /// # Errors
+    /// When it lists something twice.
+    pub(crate) fn inside(&self, application: &Application) -> Result<ApplicationNames, RepeatedPart> {
+        let before = self.inside.get(&application.id);
+        ApplicationNames::assign(application, before.unwrap_or_default())
     }
 }
 
@@ -73,44 +109,62 @@ impl Names {
     pub(crate) fn api_text(
         &self,
         application: &ApplicationId,
+        inside: &ApplicationNames,
         bundle: &BundleId,
         api: &ApiDefinition,
     ) -> Option<String> {
-        let key = |names: &'_ ApplicationNames| Some(names.apis.get(bundle)?.get(&api.id)?.1.clone());
-        self.text("apis", application, bundle, key, api.specification.as_ref())
+        let (_, key) = inside.apis.get(bundle)?.get(&api.id)?;
+        self.text("apis", application, inside, bundle, key, api.specification.as_ref())
     }
 
     /// The same for an event's.
     pub(crate) fn event_text(
         &self,
         application: &ApplicationId,
+        inside: &ApplicationNames,
         bundle: &BundleId,
         event: &EventDefinition,
     ) -> Option<String> {
-        let key = |names: &'_ ApplicationNames| Some(names.events.get(bundle)?.get(&event.id)?.1.clone());
-        self.text("events", application, bundle, key, event.specification.as_ref())
+        let (_, key) = inside.events.get(bundle)?.get(&event.id)?;
+        self.text("events", application, inside, bundle, key, event.specification.as_ref())
     }
 
     fn text(
         &self,
         folder: &str,
         application: &ApplicationId,
+        inside: &ApplicationNames,
         bundle: &BundleId,
-        key: impl Fn(&ApplicationNames) -> Option<Slug>,
+        key: &Slug,
         specification: Option<&Specification>,
     ) -> Option<String> {
         let specification = specification?;
         specification.reading?.text?;
-        let inside = self.inside.get(application)?;
         let (_, application) = self.applications.get(application)?;
         let (_, bundle) = inside.bundles.get(bundle)?;
-        let place = place(folder, &key(inside)?, &specification.format);
+        let place = place(folder, key, &specification.format);
         Some(format!("applications/{application}/bundles/{bundle}/{place}"))
     }
 }
 
+/// What an application without a past was given.
+static NO_NAMES: ApplicationNames = ApplicationNames {
+    bundles: Given::new(),
+    apis: BTreeMap::new(),
+    events: BTreeMap::new(),
+    documents: BTreeMap::new(),
+    bindings: BTreeMap::new(),
+};
+
+impl Default for &ApplicationNames {
+    fn default() -> Self {
+        &NO_NAMES
+    }
+}
+
 impl ApplicationNames {
-    fn assign(application: &Application, before: &Self) -> Result<Self, RepeatedPart> {
+    /// The names inside an application, of which this was given before.
+    pub(super) fn assign(application: &Application, before: &Self) -> Result<Self, RepeatedPart> {
         let repeated = |what| RepeatedPart { application: application.id.clone(), what };
         let mut bundles = BTreeMap::new();
         let mut names = Self::default();

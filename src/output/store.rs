@@ -1,29 +1,32 @@
 //! Generations: made beside, put in place by one rename, and removed when they are old.
 
 mod collection;
+mod draft;
 mod versions;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use self::draft::MadeFrom;
 use super::bindings::Bindings;
 use super::blobs::Blobs;
+use super::catalogue::{CATALOGUE, Catalogue};
 use super::current::Current;
 use super::digest::DigestKey;
-use super::folder::{FOLDER, Folder, PUBLIC, json, name_on_disk};
+use super::folder::{FOLDER, Folder, name_on_disk, write_json};
 use super::layout::{Layout, application, applications, link_to};
-use super::manifest::{Changes, Entry, GenerationNumber, MANIFEST_VERSION, Manifest, ObjectName, RenderedSet, Slug};
-use super::public::Catalogue;
-use super::render::{self, ApplicationNames, Names, RepeatedPart};
+use super::manifest::{Changes, GenerationNumber, MANIFEST_VERSION, Manifest, ObjectName, RenderedSet};
+use super::render::{self, ApplicationNames, Names, NamesError, RepeatedPart};
 use super::rendering::{self, Rendering};
 use super::texts::Texts;
 use crate::disk::{self, DiskError, Staged};
 use crate::event;
-use crate::ids::{ApplicationId, RuntimeId};
+use crate::ids::RuntimeId;
+use crate::snapshot::pack::WithTexts;
 use crate::snapshot::{Application, Sha256, Snapshot};
 use crate::template::Landscape;
 
@@ -35,6 +38,10 @@ pub struct Store {
     keep: NonZeroUsize,
     current: Option<Manifest>,
     names: Arc<Names>,
+    /// What the current generation was made from, where that is known.
+    made_from: Option<MadeFrom>,
+    /// Where what is in its `applications.json`, where that is known.
+    catalogue: Option<Catalogue>,
     templates: InForce,
     /// The generation that was rolled back to: it stays current until [`Store::resume`].
     pinned: Option<GenerationNumber>,
@@ -51,6 +58,8 @@ enum InForce {
     Unusable(String),
 }
 
+pub use self::draft::Draft;
+
 /// What became of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Published {
@@ -65,14 +74,6 @@ pub enum Published {
         /// What differs from the one before; everything is new where that was missing or damaged.
         changes: Changes,
     },
-}
-
-/// What is to be published, and differs from what readers have.
-#[derive(Debug)]
-pub struct Draft {
-    names: Names,
-    applications: BTreeMap<ApplicationId, Entry>,
-    templates: Option<ObjectName>,
 }
 
 /// Why nothing was published. The generation before is in place.
@@ -91,6 +92,15 @@ pub enum OutputError {
     /// The snapshot does not describe one state.
     #[error(transparent)]
     Repeated(#[from] RepeatedPart),
+}
+
+impl From<NamesError> for OutputError {
+    fn from(error: NamesError) -> Self {
+        match error {
+            NamesError::Disk(error) => error.into(),
+            NamesError::Repeated(error) => error.into(),
+        }
+    }
 }
 
 impl Store {
@@ -115,6 +125,8 @@ impl Store {
             keep,
             current: None,
             names: Arc::default(),
+            made_from: None,
+            catalogue: None,
             templates: InForce::None,
             pinned: None,
             highest: None,
@@ -165,55 +177,36 @@ impl Store {
         Arc::clone(&self.names)
     }
 
-    /// Renders `snapshot` as far as it takes to know whether readers have exactly that already: nothing, where they do.
-    /// Blocks, and writes nothing.
-    ///
-    /// # Errors
-    /// When the snapshot is inconsistent, or templates are lacking.
-    pub fn draft(&self, snapshot: &Snapshot) -> Result<Option<Draft>, OutputError> {
-        let templates = match &self.templates {
-            InForce::None => None,
-            InForce::These(rendering) => Some(rendering.fingerprint(&self.key)),
-            InForce::Unusable(why) => return Err(OutputError::Template(why.clone())),
-        };
-        let names = self.names.assign(snapshot.applications())?;
-        let applications = self.entries(snapshot, &names);
-        // What templates see of an application is all in its object: where the objects are the same, so is what the same
-        // templates make of them.
-        let unchanged = self.current.as_ref().is_some_and(|current| {
-            current.runtime == *snapshot.runtime()
-                && current.applications == applications
-                && current.rendered.as_ref().map(|rendered| &rendered.templates) == templates.as_ref()
-        });
-        Ok((!unchanged).then_some(Draft { names, applications, templates }))
-    }
-
     /// Publishes `snapshot`, of which this is the draft. Blocks.
     ///
     /// # Errors
     /// When the file system refuses. What was begun is removed again, and readers see the generation before; only when
     /// the very last fsync fails, they see the new one, and so does [`Store::current`].
     pub fn put(&mut self, draft: Draft, snapshot: &Arc<Snapshot>, now: Timestamp) -> Result<Published, OutputError> {
-        let Draft { names, applications, templates } = draft;
+        let Draft { names, applications, templates, made_from } = draft;
         let mut manifest = Manifest {
             version: MANIFEST_VERSION,
             generation: self.highest.map_or(GenerationNumber::FIRST, GenerationNumber::next),
             published_at: now,
             runtime: snapshot.runtime().clone(),
             applications,
-            texts: texts(snapshot, &names),
+            texts: texts(snapshot, &names)?,
             rendered: templates.map(|templates| RenderedSet { templates, files: 0 }),
         };
-        if let Err(error) = self.write(snapshot, &names, &mut manifest) {
-            if let Err(worse) = self.recover() {
-                event::Output::NotCleanedUp(&worse).emit();
+        let catalogue = match self.write(snapshot, &names, &mut manifest) {
+            Ok(catalogue) => catalogue,
+            Err(error) => {
+                if let Err(worse) = self.recover() {
+                    event::Output::NotCleanedUp(&worse).emit();
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         let changes = Changes::between(self.current.as_ref(), &manifest);
         let generation = manifest.generation;
         self.current = Some(manifest);
         self.names = Arc::new(names);
+        (self.made_from, self.catalogue) = (Some(made_from), Some(catalogue));
         self.collect();
         Ok(Published::New { generation, changes })
     }
@@ -239,38 +232,32 @@ impl Store {
         Ok(published)
     }
 
-    /// The manifest's lines. Each application is rendered and forgotten again, so that no more than one is in memory.
-    fn entries(&self, snapshot: &Snapshot, names: &Names) -> BTreeMap<ApplicationId, Entry> {
-        named(snapshot.applications(), names)
-            .map(|(application, folder, inside)| {
-                let entry = Entry {
-                    name: application.name.to_string(),
-                    folder: folder.clone(),
-                    object: self.folder(snapshot, application, inside).name(&self.key),
-                    bundles: u32::try_from(application.bundles.len()).unwrap_or(u32::MAX),
-                };
-                (application.id.clone(), entry)
-            })
-            .collect()
-    }
-
     /// The folder of an application, with all in it that templates see.
     fn folder(&self, snapshot: &Snapshot, application: &Application, names: &ApplicationNames) -> Folder {
-        let bindings = match &self.templates {
+        render::folder(application, snapshot.naming(), names, self.bindings())
+    }
+
+    /// What the templates in force need of bindings.
+    fn bindings(&self) -> Bindings {
+        match &self.templates {
             InForce::These(rendering) => rendering.bindings(),
             InForce::None | InForce::Unusable(_) => Bindings::LeftOut,
-        };
-        render::folder(application, snapshot.naming(), names, bindings)
+        }
     }
 
     /// Writes everything beside, makes it durable in one step, and gives it its names, that of the generation last.
-    fn write(&mut self, snapshot: &Arc<Snapshot>, names: &Names, manifest: &mut Manifest) -> Result<(), OutputError> {
+    fn write(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        names: &Names,
+        manifest: &mut Manifest,
+    ) -> Result<Catalogue, OutputError> {
         let objects = self.stage_objects(snapshot, names, manifest)?;
         let staged = Staged::new_in(self.layout.root(), FOLDER)?;
         let mut blobs = None;
         if let (InForce::These(rendering), Some(rendered)) = (&self.templates, &mut manifest.rendered) {
             let incoming = blobs.insert(self.blobs().begin()?);
-            let landscape = Landscape::new(Arc::clone(snapshot), names, &rendering.host);
+            let landscape = Landscape::new(snapshot, names, &rendering.host)?;
             let outputs = rendering.render(&landscape, incoming, &self.key)?;
             rendered.files = u32::try_from(outputs.outputs.len()).unwrap_or(u32::MAX);
             rendering::place(&outputs, staged.path())?;
@@ -279,15 +266,16 @@ impl Store {
         for entry in manifest.applications.values() {
             disk::link_unpublished(&application(staged.path(), &entry.folder), &link_to(&entry.object))?;
         }
-        let catalogue = Catalogue::new(manifest.generation, snapshot, named(snapshot.applications(), names));
-        disk::write_unsynced(&staged.path().join("applications.json"), PUBLIC, &json(&catalogue))?;
-        disk::write_unsynced(&staged.path().join("manifest.json"), PUBLIC, &json(manifest))?;
+        let before = self.current.as_ref().zip(self.catalogue.as_ref());
+        let before = before.and_then(|(current, catalogue)| catalogue.open(&self.layout, current));
+        let catalogue = Catalogue::write(&staged.path().join(CATALOGUE), snapshot, names, manifest, before)?;
+        write_json(&staged.path().join("manifest.json"), manifest)?;
 
         disk::sync_all(self.layout.root())?;
-        for (staged, path, place) in objects {
-            match place {
-                Place::Free => staged.publish_unsynced(&path)?,
-                Place::Taken => staged.replace(&path)?,
+        for (staged, path, spot) in objects {
+            match spot {
+                Spot::Free => staged.publish_unsynced(&path)?,
+                Spot::Taken => staged.replace(&path)?,
             }
         }
         // One that an interrupted process put in place may not be durable yet.
@@ -298,7 +286,8 @@ impl Store {
         // From here on the number can have been seen.
         self.highest = Some(manifest.generation);
         staged.publish(&self.layout.generation(manifest.generation))?;
-        Ok(disk::swap_link(&self.layout.current(), Path::new(&manifest.generation.folder()))?)
+        disk::swap_link(&self.layout.current(), Path::new(&manifest.generation.folder()))?;
+        Ok(catalogue)
     }
 
     /// Writes the objects that the sound current generation does not vouch for, beside their places.
@@ -307,13 +296,13 @@ impl Store {
         snapshot: &Snapshot,
         names: &Names,
         manifest: &Manifest,
-    ) -> Result<Vec<(Staged, PathBuf, Place)>, DiskError> {
+    ) -> Result<Vec<(Staged, PathBuf, Spot)>, OutputError> {
         let sound: BTreeSet<&ObjectName> =
             self.current.iter().flat_map(|current| current.applications.values()).map(|entry| &entry.object).collect();
         let mut staged = Vec::new();
         let mut done = BTreeSet::new();
-        for (application, _, inside) in named(snapshot.applications(), names) {
-            let Some(entry) = manifest.applications.get(&application.id) else { continue };
+        for place in snapshot.places() {
+            let Some(entry) = manifest.applications.get(place.id()) else { continue };
             if sound.contains(&entry.object) || !done.insert(&entry.object) {
                 continue;
             }
@@ -323,8 +312,9 @@ impl Store {
                 continue;
             }
             let beside = Staged::new_in(&self.layout.objects(), FOLDER)?;
-            self.folder(snapshot, application, inside).write(beside.path())?;
-            staged.push((beside, path, if present { Place::Taken } else { Place::Free }));
+            let application = place.application()?;
+            self.folder(snapshot, &application, &names.inside(&application)?).write(beside.path())?;
+            staged.push((beside, path, if present { Spot::Taken } else { Spot::Free }));
         }
         Ok(staged)
     }
@@ -347,17 +337,19 @@ impl Store {
             warn_if_failed(disk::swap_link(&self.layout.current(), Path::new(&pinned.folder())));
         }
         let mut number = None;
+        (self.made_from, self.catalogue) = (None, None);
         match Current::read(&self.layout, &self.key) {
             Current::Nothing => {
                 (self.current, self.names) = (None, Arc::default());
                 self.collect();
             }
-            Current::Whole(manifest, names) => {
+            Current::Whole(manifest) => {
                 number = Some(manifest.generation);
                 // Those are what was rolled back from.
                 if self.pinned.is_none() {
                     warn_if_failed(self.layout.remove_newer(manifest.generation));
                 }
+                let names = Names { applications: manifest.folders(), ..Names::default() };
                 (self.current, self.names) = (Some(manifest), Arc::new(names));
                 self.collect();
             }
@@ -375,30 +367,21 @@ impl Store {
 
 /// Whether something lies already where an object goes.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum Spot {
     Free,
     Taken,
 }
 
 /// The texts that are linked to.
-fn texts(snapshot: &Snapshot, names: &Names) -> BTreeSet<Sha256> {
-    named(snapshot.applications(), names)
-        .flat_map(|(application, _, inside)| {
-            inside.bundles_of(application).flat_map(|(bundle, _)| render::texts_of(bundle, inside))
-        })
-        .map(|(_, text)| text)
-        .collect()
-}
-
-/// Each application with its folder and the names inside, in the order of the list.
-fn named<'a>(
-    applications: &'a [Application],
-    names: &'a Names,
-) -> impl Iterator<Item = (&'a Application, &'a Slug, &'a ApplicationNames)> {
-    applications.iter().filter_map(|application| {
-        let (_, folder) = names.applications.get(&application.id)?;
-        Some((application, folder, names.inside.get(&application.id)?))
-    })
+fn texts(snapshot: &Snapshot, names: &Names) -> Result<BTreeSet<Sha256>, OutputError> {
+    let mut texts = BTreeSet::new();
+    for place in snapshot.places().iter().filter(|place| place.with_texts() == WithTexts::Some) {
+        let application = place.application()?;
+        let inside = names.inside(&application)?;
+        let linked = inside.bundles_of(&application).flat_map(|(bundle, _)| render::texts_of(bundle, &inside));
+        texts.extend(linked.map(|(_, text)| text));
+    }
+    Ok(texts)
 }
 
 fn warn_if_failed(result: Result<(), DiskError>) {

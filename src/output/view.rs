@@ -152,7 +152,10 @@ impl View {
     pub fn names(&self, key: &DigestKey) -> Names {
         match Current::read(&self.layout, key) {
             Current::Nothing => Names::default(),
-            Current::Whole(_, names) | Current::Damaged { names, .. } => names,
+            Current::Whole(manifest) => {
+                Names { applications: manifest.folders(), inside: current::all_inside(&self.layout, &manifest) }
+            }
+            Current::Damaged { names, .. } => names,
         }
     }
 

@@ -1,25 +1,31 @@
 //! What the plane said, whole: the applications of this runtime, as typed values.
 //!
-//! A [`Snapshot`] is made only by [`Snapshot::new`], from the result of one complete read without errors;
-//! whoever holds one may act on it, removals included.
+//! A [`Snapshot`] is made only from the result of one complete read without errors; whoever holds one may act on it,
+//! removals included. It is a list of places, not of values: see [`pack`].
 
 pub mod brake;
 
 mod binding;
 #[cfg(test)]
 pub(crate) mod example;
+pub(crate) mod line;
 mod naming;
+pub(crate) mod pack;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::disk::DiskError;
 use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
 
 pub use binding::{Binding, BindingContext};
+use pack::Packer;
+
 pub use naming::{NAMING_LABEL, Naming};
+pub use pack::Place;
 pub use text::{InvalidSha256, Reading, Sha256, TextKind, TextPlace, TextSlot};
 
 /// Everything that this runtime may use, at one instant.
@@ -27,7 +33,8 @@ pub use text::{InvalidSha256, Reading, Sha256, TextKind, TextPlace, TextSlot};
 pub struct Snapshot {
     runtime: RuntimeId,
     naming: Naming,
-    applications: Vec<Application>,
+    /// In the order of their ids.
+    places: Vec<Place>,
 }
 
 /// Two applications in one read had the same id: the list shifted under the reader.
@@ -36,21 +43,29 @@ pub struct Snapshot {
 pub struct RepeatedApplication(pub ApplicationId);
 
 impl Snapshot {
+    /// Takes the applications of one complete read, all of them in memory.
+    ///
+    /// # Errors
+    /// When an id occurs twice, for then the read was not of one state.
+    pub fn new(runtime: RuntimeId, applications: Vec<Application>) -> Result<Self, RepeatedApplication> {
+        Self::of(runtime, Naming::default(), in_memory(applications))
+    }
+
     /// Takes the applications of one complete read, and puts them in the order of their ids.
     ///
     /// # Errors
     /// When an id occurs twice, for then the read was not of one state.
-    pub fn new(runtime: RuntimeId, mut applications: Vec<Application>) -> Result<Self, RepeatedApplication> {
-        applications.sort_by(|a, b| a.id.cmp(&b.id));
-        if let Some(pair) = applications.windows(2).find(|pair| pair[0].id == pair[1].id) {
-            return Err(RepeatedApplication(pair[0].id.clone()));
+    pub(crate) fn of(runtime: RuntimeId, naming: Naming, mut places: Vec<Place>) -> Result<Self, RepeatedApplication> {
+        places.sort_by(|a, b| a.id().cmp(b.id()));
+        if let Some(pair) = places.windows(2).find(|pair| pair[0].id() == pair[1].id()) {
+            return Err(RepeatedApplication(pair[0].id().clone()));
         }
-        Ok(Self { runtime, naming: Naming::default(), applications })
+        Ok(Self { runtime, naming, places })
     }
 
     /// No applications at all.
     pub fn empty(runtime: RuntimeId) -> Self {
-        Self { runtime, naming: Naming::default(), applications: Vec::new() }
+        Self { runtime, naming: Naming::default(), places: Vec::new() }
     }
 
     /// The same, where the runtime's labels say how its applications are named.
@@ -71,22 +86,71 @@ impl Snapshot {
 
     /// The same, and besides it `others`, which are not among it.
     #[must_use]
-    pub fn with(mut self, others: Vec<Application>) -> Self {
-        self.applications.extend(others);
-        self.applications.sort_by(|a, b| a.id.cmp(&b.id));
-        self.applications.dedup_by(|a, b| a.id == b.id);
+    pub fn with(mut self, others: Vec<Place>) -> Self {
+        self.places.extend(others);
+        self.places.sort_by(|a, b| a.id().cmp(b.id()));
+        self.places.dedup_by(|a, b| a.id() == b.id());
         self
     }
 
     /// The applications with these ids, as far as they are among it.
-    pub fn select(&self, ids: &std::collections::BTreeSet<ApplicationId>) -> Vec<Application> {
-        self.applications.iter().filter(|application| ids.contains(&application.id)).cloned().collect()
+    pub fn select(&self, ids: &BTreeSet<ApplicationId>) -> Vec<Place> {
+        self.places.iter().filter(|place| ids.contains(place.id())).cloned().collect()
     }
 
-    /// The applications, in the order of their ids.
-    pub fn applications(&self) -> &[Application] {
-        &self.applications
+    /// The application with this id.
+    pub fn place_of(&self, id: &ApplicationId) -> Option<&Place> {
+        self.places.binary_search_by(|place| place.id().cmp(id)).ok().map(|at| &self.places[at])
     }
+
+    /// The applications at rest, in the order of their ids.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// How many applications there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The applications, in the order of their ids, one after another. Blocks.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn applications(&self) -> impl Iterator<Item = Result<Application, DiskError>> {
+        self.places.iter().map(Place::application)
+    }
+
+    /// The applications, in the order of their ids, all at once: some 7 KB each. Blocks.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn all(&self) -> Result<Vec<Application>, DiskError> {
+        self.applications().collect()
+    }
+
+    /// The sum of everything in it: two snapshots of which it is the same are the same.
+    pub fn sum(&self) -> Sha256 {
+        let naming = match self.naming {
+            Naming::Normalise => "normalise",
+            Naming::AsGiven => "as given",
+        };
+        pack::sum_of(&[self.runtime.as_str(), naming], &self.places)
+    }
+}
+
+fn in_memory(applications: Vec<Application>) -> Vec<Place> {
+    let mut packer = Packer::in_memory();
+    for application in applications {
+        // An application has nothing that JSON cannot hold.
+        packer.take(application, None).expect("memory takes everything");
+    }
+    packer.finish().expect("memory takes everything")
 }
 
 /// An Application: a business system whose APIs and events this runtime may use.

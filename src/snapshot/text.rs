@@ -1,12 +1,15 @@
 //! The texts of specifications and documents: what a snapshot knows of them. The texts themselves lie in files.
 
 use std::fmt;
+use std::path::Path;
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ApiDefinition, Bundle, Document, EventDefinition, Snapshot, Version};
+use super::pack::{Packer, WithTexts};
+use super::{ApiDefinition, Application, Bundle, Document, EventDefinition, Snapshot, Version};
+use crate::disk::DiskError;
 use crate::ids::{ApplicationId, BundleId, DefinitionId};
 
 /// A SHA-256: of a text, whose file has this name, or of what a text belongs to.
@@ -25,6 +28,17 @@ impl Sha256 {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(context.finish().as_ref());
         Self(bytes)
+    }
+
+    /// That of these bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(bytes);
+        Self::of(context)
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -108,17 +122,49 @@ pub struct TextSlot<'a> {
 }
 
 impl Snapshot {
-    /// The place of each text that the plane has, or may have.
-    pub fn texts(&mut self) -> impl Iterator<Item = TextSlot<'_>> {
-        self.applications.iter_mut().flat_map(|application| {
-            let id = &application.id;
-            application.bundles.iter_mut().flat_map(move |bundle| bundle.texts(id))
-        })
+    /// Visits the place of each text that the plane has, or may have, application by application, and keeps what is put
+    /// there. Blocks.
+    ///
+    /// # Errors
+    /// When an application cannot be read or, where something was put there, written; the snapshot is then as before.
+    pub fn visit_texts(&mut self, folder: &Path, mut visit: impl FnMut(TextSlot<'_>)) -> Result<(), DiskError> {
+        let mut packer = Packer::in_folder(folder);
+        for place in &self.places {
+            let mut application = place.application()?;
+            application.texts().for_each(&mut visit);
+            packer.take(application, Some(place))?;
+        }
+        self.places = packer.finish()?;
+        Ok(())
     }
 
-    /// What was read of each of these texts: no fingerprint is computed for that.
+    /// Whether a text was read of anything in it.
+    pub fn has_texts(&self) -> bool {
+        self.places.iter().any(|place| place.with_texts() == WithTexts::Some)
+    }
+
+    /// Forgets what was read of texts. Blocks.
+    ///
+    /// # Errors
+    /// As those of [`Snapshot::visit_texts`].
+    pub fn forget_texts(&mut self, folder: &Path) -> Result<(), DiskError> {
+        if !self.has_texts() {
+            return Ok(());
+        }
+        self.visit_texts(folder, |slot| *slot.reading = None)
+    }
+}
+
+impl Application {
+    /// What was read of each of its texts: no fingerprint is computed for that.
     pub fn readings(&mut self) -> impl Iterator<Item = &mut Option<Reading>> {
-        self.applications.iter_mut().flat_map(|application| &mut application.bundles).flat_map(Bundle::readings)
+        self.bundles.iter_mut().flat_map(Bundle::readings)
+    }
+
+    /// The place of each of its texts.
+    pub fn texts(&mut self) -> impl Iterator<Item = TextSlot<'_>> {
+        let id = &self.id;
+        self.bundles.iter_mut().flat_map(move |bundle| bundle.texts(id))
     }
 }
 
@@ -223,7 +269,7 @@ fn of_document(document: &Document) -> Sha256 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Application, Specification, example};
+    use super::super::{Specification, example};
     use super::*;
 
     #[test]
@@ -255,13 +301,18 @@ mod tests {
         };
         let shop = Application { bundles: vec![bundle("a"), bundle("b")], ..example::application("shop", "Shop") };
         let mut snapshot = Snapshot::new("r".parse().unwrap(), vec![shop]).unwrap();
-        for slot in snapshot.texts() {
+        let (folder, before) = (tempfile::tempdir().unwrap(), snapshot.sum());
+        let read = |slot: TextSlot<'_>| {
             *slot.reading = Some(Reading { of: slot.fingerprint, text: None, read_at: Timestamp::UNIX_EPOCH });
-        }
-        assert_eq!(snapshot.readings().count(), 6);
-        for reading in snapshot.readings() {
-            assert!(reading.take().is_some());
-        }
-        assert!(snapshot.texts().all(|slot| slot.reading.is_none()));
+        };
+        snapshot.visit_texts(folder.path(), read).unwrap();
+        let read = snapshot.all().unwrap()[0].readings().filter(|reading| reading.is_some()).count();
+        assert_eq!(read, 6);
+        assert_ne!(snapshot.sum(), before);
+        snapshot.forget_texts(folder.path()).unwrap();
+        assert_eq!(snapshot.sum(), before);
+        let mut texts = 0;
+        snapshot.visit_texts(folder.path(), |slot| texts += usize::from(slot.reading.is_none())).unwrap();
+        assert_eq!(texts, 6);
     }
 }

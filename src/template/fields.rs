@@ -53,7 +53,7 @@ impl Fields for Runtime {
     const SHOWN: &'static [&'static str] = &["id"];
 
     fn field(&self, name: &str) -> Option<Value> {
-        (name == "id").then(|| Value::from(self.0.snapshot.runtime().as_str()))
+        (name == "id").then(|| Value::from(self.0.runtime.as_str()))
     }
 }
 
@@ -91,7 +91,7 @@ impl Fields for ApplicationView {
             "id" => Value::from(application.id.as_str()),
             "name" => Value::from(&*application.name),
             "slug" => Value::from(self.land.applications[self.application].slug.as_str()),
-            "normalized_name" => Value::from(&*self.land.snapshot.naming().apply(&application.name)),
+            "normalized_name" => Value::from(&*self.land.naming.apply(&application.name)),
             "provider" => optional(application.provider.as_deref()),
             "description" => optional(application.description.as_deref()),
             "base_url" => optional(application.base_url.as_deref()),

@@ -12,9 +12,9 @@ use super::items::{ItemPlace, Named};
 use super::view::{List, View, missed};
 use crate::config::Each;
 use crate::ids::{RuntimeId, ServiceBindingId, ServiceInstanceId};
-use crate::output::Names;
 use crate::output::manifest::Slug;
-use crate::snapshot::{ApiDefinition, Application, Bundle, EventDefinition, InstanceAuth, Snapshot};
+use crate::output::{Names, NamesError};
+use crate::snapshot::{ApiDefinition, Application, Bundle, EventDefinition, InstanceAuth, Naming, Snapshot};
 
 /// A snapshot under the names that were given for it, to be rendered.
 #[derive(Clone)]
@@ -22,13 +22,16 @@ pub struct Landscape(pub(super) Arc<Land>);
 
 impl std::fmt::Debug for Landscape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Landscape").field("runtime", self.0.snapshot.runtime()).finish_non_exhaustive()
+        f.debug_struct("Landscape").field("runtime", &self.0.runtime).finish_non_exhaustive()
     }
 }
 
-/// The snapshot, and for each thing in it where it is and what it is called, in the order of ids.
+/// What the plane said, all of it in memory, for a template can ask for anything; and for each thing in it where it is
+/// and what it is called, in the order of ids.
 pub(super) struct Land {
-    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) runtime: RuntimeId,
+    pub(super) naming: Naming,
+    listed: Vec<Application>,
     pub(super) host: Box<str>,
     pub(super) applications: Vec<ApplicationEntry>,
 }
@@ -66,13 +69,17 @@ pub(super) struct Item {
 }
 
 impl Landscape {
-    /// Takes a snapshot, the names that were given for it, and the name of this host.
-    pub fn new(snapshot: Arc<Snapshot>, names: &Names, host: &str) -> Self {
-        let applications = snapshot.applications().iter().enumerate();
+    /// Takes a snapshot, the names that were given for it, and the name of this host. Blocks.
+    ///
+    /// # Errors
+    /// When an application cannot be read, or lists something twice.
+    pub fn new(snapshot: &Snapshot, names: &Names, host: &str) -> Result<Self, NamesError> {
+        let listed = snapshot.all()?;
+        let inside = listed.iter().map(|application| names.inside(application)).collect::<Result<Vec<_>, _>>()?;
+        let applications = listed.iter().zip(&inside).enumerate();
         let applications = applications
-            .filter_map(|(at, application)| {
+            .filter_map(|(at, (application, inside))| {
                 let (_, slug) = names.applications.get(&application.id)?;
-                let inside = names.inside.get(&application.id)?;
                 let places: BTreeMap<_, _> =
                     application.bundles.iter().enumerate().map(|(at, bundle)| (&bundle.id, at)).collect();
                 let bundles = inside
@@ -103,12 +110,13 @@ impl Landscape {
                 Some(ApplicationEntry { at, slug: slug.clone(), bundles })
             })
             .collect();
-        Self(Arc::new(Land { snapshot, host: host.into(), applications }))
+        let (runtime, naming) = (snapshot.runtime().clone(), snapshot.naming());
+        Ok(Self(Arc::new(Land { runtime, naming, listed, host: host.into(), applications })))
     }
 
     /// The runtime that all of it was listed for.
     pub fn runtime(&self) -> &RuntimeId {
-        self.0.snapshot.runtime()
+        &self.0.runtime
     }
 
     /// What a template is rendered for, in the order of ids.
@@ -183,7 +191,7 @@ impl Landscape {
 
 impl Land {
     pub(super) fn application(&self, application: usize) -> &Application {
-        &self.snapshot.applications()[self.applications[application].at]
+        &self.listed[self.applications[application].at]
     }
 
     pub(super) fn bundle(&self, application: usize, bundle: usize) -> &Bundle {

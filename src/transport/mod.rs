@@ -11,7 +11,8 @@ mod inflate;
 mod proxy;
 mod spool;
 
-pub(crate) use answer::decode;
+pub(crate) use answer::{AnswerSum, decode};
+pub(crate) use call::Again;
 pub use call::{Graphql, Knock, Limits, Operation};
 pub use client::{ClientOptions, ClientPem, Protocol, Trust, TrustError, client};
 pub use denial::Denial;

@@ -27,7 +27,7 @@ fn pages_of(size: u16) -> FetchOptions {
 /// The ids of everything in a snapshot.
 fn ids_of(snapshot: &Snapshot) -> Vec<String> {
     let mut ids = Vec::new();
-    for application in snapshot.applications() {
+    for application in snapshot.all().unwrap() {
         ids.push(application.id.to_string());
         for bundle in &application.bundles {
             ids.push(bundle.id.to_string());
@@ -159,7 +159,7 @@ async fn what_lies_past_the_first_two_hundred_is_not_lost() {
     let one = Generate { applications: 1, bundles: 1, apis: 230, events: 210, seed: 7, ..Generate::default() };
     paired.plane.generate(one);
     let fetched = fetch(&paired, &pages_of(200)).await.unwrap();
-    assert_eq!(fetched.snapshot.applications().len(), 451);
+    assert_eq!(fetched.snapshot.len(), 451);
     assert_eq!(ids_of(&fetched.snapshot), ids_at(&paired));
 }
 
@@ -168,7 +168,7 @@ async fn a_runtime_in_no_formation_has_no_applications_and_that_is_no_error() {
     let paired = Paired::new().await;
     paired.plane.generate(PLENTY());
     paired.plane.set_formation(paired.runtime.as_str(), Some(Default::default())).unwrap();
-    assert!(fetch(&paired, &FetchOptions::default()).await.unwrap().snapshot.applications().is_empty());
+    assert!(fetch(&paired, &FetchOptions::default()).await.unwrap().snapshot.is_empty());
 }
 
 #[tokio::test]
@@ -368,7 +368,7 @@ async fn every_kind_of_credential_arrives_and_none_is_printed() {
     paired.plane.generate(Generate { applications: 20, bundles: 2, ..Generate::default() });
     let fetched = fetch(&paired, &FetchOptions::default()).await.unwrap();
     let mut kinds = BTreeMap::<&str, usize>::new();
-    for (ours, theirs) in fetched.snapshot.applications().iter().zip(paired.plane.applications()) {
+    for (ours, theirs) in fetched.snapshot.all().unwrap().iter().zip(paired.plane.applications()) {
         for (ours, theirs) in ours.bundles.iter().zip(&theirs.bundles) {
             let (Some(ours), Some(theirs)) = (&ours.default_auth, &theirs.default_instance_auth) else {
                 assert_eq!(ours.default_auth.is_none(), theirs.default_instance_auth.is_none());
@@ -447,15 +447,15 @@ async fn only_this_runtimes_instance_auths_are_kept_in_order() {
         ..Default::default()
     });
     let fetched = fetch(&paired, &FetchOptions::default()).await.unwrap();
-    let kept: Vec<_> = (fetched.snapshot.applications()[0].bundles[0].instance_auths.iter())
-        .map(|auth| (auth.id.as_str(), auth.condition.clone()))
-        .collect();
+    let listed = fetched.snapshot.all().unwrap();
+    let kept: Vec<_> =
+        (listed[0].bundles[0].instance_auths.iter()).map(|auth| (auth.id.as_str(), auth.condition.clone())).collect();
     assert_eq!(kept, [("a", Condition::Unused), ("c", Condition::Pending), ("d", Condition::Failed)]);
 
     paired.plane.set_dialect(plane::Dialect::Package);
     let fetched = fetch(&paired, &FetchOptions::default()).await.unwrap();
-    let kept: Vec<_> =
-        (fetched.snapshot.applications()[0].bundles[0].instance_auths.iter()).map(|auth| auth.id.as_str()).collect();
+    let listed = fetched.snapshot.all().unwrap();
+    let kept: Vec<_> = (listed[0].bundles[0].instance_auths.iter()).map(|auth| auth.id.as_str()).collect();
     assert_eq!(kept, ["d"], "the older dialect does not name the owner; the context does");
 }
 
@@ -470,7 +470,7 @@ async fn what_is_marked_as_deleted_or_failed_is_still_listed_and_says_so() {
         ..Default::default()
     });
     let fetched = fetch(&paired, &FetchOptions::default()).await.unwrap();
-    let application = &fetched.snapshot.applications()[0];
+    let application = &fetched.snapshot.all().unwrap()[0];
     assert_eq!(application.deleted_at.as_deref(), Some("2026-01-01T00:00:00Z"));
     assert_eq!(
         (application.error.as_deref(), application.system_status.as_deref()),

@@ -37,6 +37,8 @@ use crate::broker::{
 use crate::clock::{Due, SharedClock};
 use crate::config::{Brokerage, Each, Settings};
 use crate::director::{Dialect, Director};
+use crate::disk::DiskError;
+use crate::event;
 use crate::identity::Identity;
 use crate::ids::{InstanceAuthId, RuntimeId};
 use crate::output::Names;
@@ -316,12 +318,17 @@ impl BrokerLoop {
         self.around.pulse.within(LONGEST_TURN);
         let Learned { snapshot, names, dialect, origin } = learned;
         self.dialect = dialect.or(self.dialect);
-        let (before, of) = (self.records.names.clone(), Arc::clone(&snapshot));
+        let (before, runtime) = (self.records.names.clone(), snapshot.runtime().clone());
         let current = self.around.settings.borrow().paths.config().join("current");
         let catalog = aside(move || {
-            Arc::new(Catalog::new(&of, &before, &SpecificationFiles { current: &current, names: &names }))
+            let listed = snapshot.all()?;
+            let catalog = Catalog::new(&listed, &before, &SpecificationFiles { current: &current, names: &names });
+            Ok::<_, DiskError>((Arc::new(catalog), listed))
         });
-        let catalog = catalog.await;
+        let (catalog, listed) = match catalog.await {
+            Ok(made) => made,
+            Err(error) => return event::Broker::NotLearned(&error).emit(),
+        };
         if *catalog.names() != self.records.names {
             // Not written, they are given anew; a failure is on the board.
             let _ = self.commit(vec![Change::PutNames(catalog.names().clone())]).await;
@@ -332,7 +339,7 @@ impl BrokerLoop {
             *served = Some(catalog);
             new
         });
-        self.compare(&snapshot, origin).await;
+        self.compare(&runtime, &listed, origin).await;
         self.forget_the_gone().await;
         // What only waits for an application was compared with the list, which has all of that.
         self.hurry(|step| !matches!(step, Step::See(_)));

@@ -9,9 +9,9 @@ use crate::broker::{Binding, Change, Heard, Offer, OrphanRow, Phase, Seen, SeenS
 use crate::clock::Due;
 use crate::config;
 use crate::event;
-use crate::ids::InstanceAuthId;
+use crate::ids::{InstanceAuthId, RuntimeId};
 use crate::snapshot::brake::Consent;
-use crate::snapshot::{Condition, InstanceAuth, Snapshot};
+use crate::snapshot::{Application, Condition, InstanceAuth};
 
 /// An instance auth that no binding stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,22 +62,21 @@ impl Orphans {
 
 impl BrokerLoop {
     /// Compares what the plane lists with what there is here.
-    pub(super) async fn compare(&mut self, snapshot: &Snapshot, origin: Origin) {
+    pub(super) async fn compare(&mut self, ours: &RuntimeId, applications: &[Application], origin: Origin) {
         if origin == Origin::Unpaired {
             self.orphans = Orphans::default();
             self.around.board.withdraw(Area::Orphans);
-            return self.give_up(snapshot.runtime()).await;
+            return self.give_up(ours).await;
         }
         let mut claimed = BTreeSet::new();
         let mut listed = BTreeMap::new();
-        for application in snapshot.applications() {
+        for application in applications {
             for bundle in &application.bundles {
                 let offer = Offer { service: application.id.clone(), plan: bundle.id.clone() };
                 let auths: BTreeMap<_, _> = bundle.instance_auths.iter().map(|auth| (&auth.id, auth)).collect();
                 listed.insert(offer, auths);
             }
         }
-        let ours = snapshot.runtime();
         let (mut changes, mut others) = (Vec::new(), Vec::new());
         let now = self.now();
         for (key, binding) in &self.records.bindings {

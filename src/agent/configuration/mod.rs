@@ -34,14 +34,14 @@ use super::status::{Area, Severity};
 use super::trust::{Answered, How};
 use crate::clock::{self, Due, SharedClock};
 use crate::config::{Settings, Specifications};
-use crate::director::{Dialect, Director, Documents, FetchOptions};
+use crate::director::{Beginning, Dialect, Director, Documents, FetchOptions, ReadPages};
 use crate::event::{self, PollResult};
 use crate::identity::Identity;
 use crate::ids::RuntimeId;
 use crate::kept::{Known, PlaneFile};
 use crate::output::manifest::GenerationNumber;
-use crate::snapshot::Snapshot;
 use crate::snapshot::brake::{Brake, Consent};
+use crate::snapshot::{Sha256, Snapshot};
 use crate::transport::Protocol;
 
 pub(super) use blocking::aside;
@@ -154,6 +154,15 @@ pub struct ConfigurationLoop {
     /// The texts that are still to be read, and what they belong to.
     unread: Option<Unread>,
     report: Report,
+    /// The pages of the last read.
+    read: Option<LastRead>,
+}
+
+/// The pages of a read, and the sum of the snapshot that became of it: where that is what is kept, pages that come again
+/// are known.
+struct LastRead {
+    pages: ReadPages,
+    of: Sha256,
 }
 
 struct Plane {
@@ -192,6 +201,7 @@ impl ConfigurationLoop {
             texts: TextIndex::default(),
             unread: None,
             report: Report::Done,
+            read: None,
         };
         this.show_current();
         let answered_at = this.plane_file.borrow().known().map(|known| known.answered_at);
@@ -389,7 +399,14 @@ impl ConfigurationLoop {
             },
             ..FetchOptions::default()
         };
-        match plane.director.fetch(&plane.runtime, &options).await {
+        let kept = self.shelf.as_ref().and_then(|shelf| shelf.kept.known()).cloned();
+        let pages = self.read.as_ref().zip(kept.as_ref()).filter(|(read, kept)| read.of == kept.sum());
+        let beginning = Beginning {
+            folder: Some(&settings.paths.state),
+            kept: kept.as_ref().filter(|kept| *kept.runtime() == plane.runtime),
+            pages: pages.map(|(read, _)| &read.pages),
+        };
+        match plane.director.fetch_from(&plane.runtime, &options, beginning).await {
             Ok(fetched) => {
                 let now = self.now();
                 self.answered(How::Accepted);
@@ -415,10 +432,12 @@ impl ConfigurationLoop {
                     status.sync.next = Some(next);
                 });
                 let snapshot = self.hold_back(fetched.snapshot, consent, &settings).await?;
-                let snapshot = self.with_texts(snapshot).await;
+                let snapshot = self.with_texts(snapshot).await?;
+                let of = snapshot.sum();
                 self.consent = consent;
                 let written = self.write(snapshot, 0).await;
                 self.consent = Consent::NotGiven;
+                self.read = Some(LastRead { pages: fetched.pages, of });
                 written
             }
             Err(error) => {

@@ -69,7 +69,7 @@ impl ConfigurationLoop {
                         "The files are as the plane wants them, and the agent tries again at the next poll.",
                     ),
                 }
-                let count = snapshot.applications().len();
+                let count = snapshot.len();
                 Ok(match published {
                     Published::Unchanged => format!("Nothing changed; {count} applications."),
                     Published::RolledBack(number) => format!(
@@ -141,7 +141,7 @@ impl ConfigurationLoop {
                 if let Published::New { generation, changes } = &restored.published {
                     let (generation, reason, read_at) = (*generation, occasion.reason(), restored.read_at);
                     Output::MadeAnew { generation, reason, read_at }.emit();
-                    self.announce(generation, changes, restored.snapshot.applications().len());
+                    self.announce(generation, changes, restored.snapshot.len());
                 }
                 self.hand_on(restored.snapshot, Origin::Kept);
             }

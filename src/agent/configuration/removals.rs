@@ -8,7 +8,7 @@ use crate::agent::status::{Area, Severity};
 use crate::config::Settings;
 use crate::ids::ApplicationId;
 use crate::snapshot::brake::{Consent, Policy};
-use crate::snapshot::{Application, Snapshot};
+use crate::snapshot::{Place, Snapshot};
 
 /// A removal of no more applications than this is never doubted.
 const FEW: u32 = 3;
@@ -30,8 +30,7 @@ impl ConfigurationLoop {
             return Ok(read);
         }
         let published = self.published(&read);
-        let listed: BTreeSet<ApplicationId> =
-            read.applications().iter().map(|application| application.id.clone()).collect();
+        let listed: BTreeSet<ApplicationId> = read.places().iter().map(|place| place.id().clone()).collect();
         let policy = Policy {
             share: settings.sync.doubt_removals_over.get(),
             count: FEW,
@@ -63,11 +62,13 @@ impl ConfigurationLoop {
         Ok(read.with(known))
     }
 
-    /// These applications, as far as the plane spoke of them last. Between polls, no credential is held in memory for
-    /// that: it is on disk.
-    async fn kept(&mut self, ids: BTreeSet<ApplicationId>) -> Vec<Application> {
-        let known = self.with_shelf(move |shelf| shelf.kept.load().map(|kept| kept.snapshot.select(&ids))).await;
-        known.flatten().unwrap_or_default()
+    /// These applications, as far as the plane spoke of them last.
+    async fn kept(&mut self, ids: BTreeSet<ApplicationId>) -> Vec<Place> {
+        let known = self.with_shelf(move |shelf| {
+            let known = shelf.kept.known().cloned().or_else(|| Some(shelf.kept.load()?.snapshot));
+            known.map(|known| known.select(&ids))
+        });
+        known.await.flatten().unwrap_or_default()
     }
 
     /// What readers have now, where it is of the same runtime.
@@ -79,11 +80,11 @@ impl ConfigurationLoop {
 }
 
 /// The first names of a list, for a sentence.
-fn names(applications: &[Application]) -> String {
+fn names(applications: &[Place]) -> String {
     /// How many are named.
     const NAMED: usize = 5;
     let mut named: Vec<_> =
-        applications.iter().take(NAMED).map(|application| crate::transport::excerpt(&application.name, &[])).collect();
+        applications.iter().take(NAMED).map(|application| crate::transport::excerpt(application.name(), &[])).collect();
     if applications.len() > NAMED {
         named.push(format!("and {} more", applications.len() - NAMED));
     }

@@ -9,7 +9,7 @@ use crate::event;
 use crate::ids::RuntimeId;
 use crate::kept::{Kept, NotKept, SnapshotFile};
 use crate::output::{OutputError, Published, Store};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, TextSlot};
 
 /// The files for others, and what the plane last said.
 #[derive(Debug)]
@@ -103,12 +103,14 @@ impl Shelf {
         }
         // A link to a text that is not there would help nobody; it is read anew.
         let present = self.store.texts();
-        for reading in snapshot.readings() {
-            reading.take_if(|reading| reading.text.is_some_and(|text| !present.has(text)));
+        let is_lost = |text| !present.has(text);
+        let lost = |slot: TextSlot<'_>| {
+            slot.reading.take_if(|reading| reading.text.is_some_and(is_lost));
+        };
+        if snapshot.has_texts() {
+            Arc::make_mut(&mut snapshot).visit_texts(self.kept.folder(), lost).map_err(OutputError::from)?;
         }
-        let mut texts = TextIndex::default();
-        texts.learn(&mut snapshot);
-        let snapshot = Arc::new(snapshot);
+        let texts = TextIndex::of(&snapshot).map_err(OutputError::from)?;
         let published = self.store.publish(&snapshot, now)?;
         Ok(Some(Restored { read_at, snapshot, published, texts }))
     }

@@ -29,7 +29,7 @@ use crate::identity::Identity;
 use crate::kept::{PlaneFile, SnapshotFile};
 use crate::output::manifest::{Manifest, ObjectName};
 use crate::output::{DigestKey, Store};
-use crate::snapshot::{Reading, Sha256, TextKind, TextPlace};
+use crate::snapshot::{Reading, Sha256, TextKind, TextPlace, TextSlot};
 use crate::transport::Protocol;
 
 fn application(name: String, dice: &mut fastrand::Rng) -> Application {
@@ -88,10 +88,11 @@ async fn truth(plane: &Plane, settings: &Settings, identity: &Identity) -> BTree
     let mut snapshot =
         director.fetch(&runtime, &FetchOptions { documents, ..FetchOptions::default() }).await.unwrap().snapshot;
     if settings.sync.specifications == Specifications::Read {
-        for slot in snapshot.texts() {
+        let read = |slot: TextSlot<'_>| {
             let text = text_of(plane, &slot.place).map(|text| sum(&text));
             *slot.reading = Some(Reading { of: slot.fingerprint, text, read_at: plane.clock().now() });
-        }
+        };
+        snapshot.visit_texts(&settings.paths.state, read).unwrap();
     }
     let folder = tempfile::tempdir().unwrap();
     // The same key, so that the same contents have the same names.

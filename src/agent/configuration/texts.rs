@@ -5,6 +5,7 @@
 //! change a text and nothing else. Until a changed one is read, the text before it stays.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use crate::agent::status::{Area, Severity};
 use crate::clock;
 use crate::config::Specifications;
 use crate::director::{Director, Found, Unreadable};
+use crate::disk::DiskError;
 use crate::event;
 use crate::output::Texts;
+use crate::snapshot::pack::WithTexts;
 use crate::snapshot::{Reading, Sha256, Snapshot, TextPlace};
 use crate::transport::Reach;
 
@@ -57,17 +60,27 @@ pub(super) struct Unread {
 impl TextIndex {
     /// Puts into a snapshot what is known, forgets the rest, and tells what is to be read: what is new or changed
     /// first, then what was read long ago.
-    pub(super) fn recall(&mut self, snapshot: &mut Snapshot, again: Duration, now: Timestamp) -> VecDeque<Wanted> {
+    /// Blocks.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be read or written; nothing is forgotten then.
+    pub(super) fn recall(
+        &mut self,
+        snapshot: &mut Snapshot,
+        folder: &Path,
+        again: Duration,
+        now: Timestamp,
+    ) -> Result<VecDeque<Wanted>, DiskError> {
         let (mut fresh, mut old) = (VecDeque::new(), Vec::new());
         let mut readings = BTreeMap::new();
         let mut failed = BTreeMap::new();
-        for slot in snapshot.texts() {
-            let known = self.readings.remove(&slot.place);
+        snapshot.visit_texts(folder, |slot| {
+            let known = self.readings.get(&slot.place).copied();
             *slot.reading = known;
             if let Some(known) = known {
                 readings.insert(slot.place.clone(), known);
             }
-            let patience = self.failed.remove(&slot.place);
+            let patience = self.failed.get(&slot.place).cloned();
             let tried = patience.as_ref().is_some_and(|(at, _)| is_within(*at, PATIENCE, now));
             if let Some(failure) = patience {
                 failed.insert(slot.place.clone(), failure);
@@ -80,20 +93,25 @@ impl TextIndex {
                 Some(known) => old.push((known.read_at, wanted)),
                 None => fresh.push_back(wanted),
             }
-        }
+        })?;
         (self.readings, self.failed) = (readings, failed);
         old.sort_by_key(|(read_at, _)| *read_at);
         fresh.extend(old.into_iter().map(|(_, wanted)| wanted));
-        fresh
+        Ok(fresh)
     }
 
-    /// Takes over what a snapshot from the disk knows.
-    pub(super) fn learn(&mut self, snapshot: &mut Snapshot) {
-        for slot in snapshot.texts() {
-            if let Some(reading) = slot.reading {
-                self.readings.insert(slot.place, *reading);
-            }
+    /// What a snapshot from the disk knows. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn of(snapshot: &Snapshot) -> Result<Self, DiskError> {
+        let mut index = Self::default();
+        for place in snapshot.places().iter().filter(|place| place.with_texts() == WithTexts::Some) {
+            let mut application = place.application()?;
+            let read = application.texts().filter_map(|slot| Some((slot.place, (*slot.reading)?)));
+            index.readings.extend(read);
         }
+        Ok(index)
     }
 
     /// The first of the texts that failed, how, and how many there are.
@@ -110,40 +128,64 @@ fn is_within(instant: Timestamp, span: Duration, now: Timestamp) -> bool {
 
 impl ConfigurationLoop {
     /// Prepares the texts of a snapshot that was just read, and reads as many as there is time for.
-    pub(super) async fn with_texts(&mut self, mut snapshot: Snapshot) -> Arc<Snapshot> {
+    ///
+    /// # Errors
+    /// When that takes room that is not there, in a sentence.
+    pub(super) async fn with_texts(&mut self, mut snapshot: Snapshot) -> Result<Arc<Snapshot>, String> {
         self.unread = None;
-        let sync = self.around.settings.borrow().sync.clone();
+        let (sync, folder) = {
+            let settings = self.around.settings.borrow();
+            (settings.sync.clone(), settings.paths.state.clone())
+        };
         match sync.specifications {
             Specifications::LeftOut => {
                 self.texts = TextIndex::default();
-                snapshot.readings().for_each(|reading| *reading = None);
+                let forgotten = aside(move || snapshot.forget_texts(&folder).map(|()| snapshot)).await;
                 self.around.board.solved(Area::Specifications);
-                Arc::new(snapshot)
+                forgotten.map(Arc::new).map_err(|error| self.no_room(&error))
             }
             Specifications::Read => {
-                let wanted = self.texts.recall(&mut snapshot, sync.reread_specifications_after.get(), self.now());
+                let (again, now) = (sync.reread_specifications_after.get(), self.now());
+                let mut texts = std::mem::take(&mut self.texts);
+                let (texts, recalled) = aside(move || {
+                    let recalled = texts.recall(&mut snapshot, &folder, again, now).map(|wanted| (snapshot, wanted));
+                    (texts, recalled)
+                })
+                .await;
+                self.texts = texts;
+                let (snapshot, wanted) = recalled.map_err(|error| self.no_room(&error))?;
                 self.unread = Some(Unread { snapshot: Arc::new(snapshot), wanted, failures: 0 });
-                self.read_slice().await
+                self.read_slice().await.map_err(|error| self.no_room(&error))
             }
         }
+    }
+
+    /// Tells that what the plane said cannot be held.
+    fn no_room(&self, error: &DiskError) -> String {
+        let what = format!("What the plane said cannot be held: {error}.");
+        let next = "The files stay as they were, and the agent asks again at the next poll.";
+        self.around.board.problem(Area::Output, Severity::ActionNeeded, what.clone(), next);
+        what
     }
 
     /// Goes on with what is unread, and publishes it.
     pub(super) async fn read_more(&mut self) {
         self.around.pulse.within(LONGEST_POLL);
-        let snapshot = self.read_slice().await;
-        // What came of it is on the board.
-        let _ = self.write(snapshot, 0).await;
+        match self.read_slice().await {
+            // What came of it is on the board.
+            Ok(snapshot) => drop(self.write(snapshot, 0).await),
+            Err(error) => drop(self.no_room(&error)),
+        }
     }
 
     /// Reads texts until there are no more, too many fail, or the time of a slice is over. `unread` is there.
-    async fn read_slice(&mut self) -> Arc<Snapshot> {
+    async fn read_slice(&mut self) -> Result<Arc<Snapshot>, DiskError> {
         let Some(mut unread) = self.unread.take() else { unreachable!("called only while something is unread") };
         let begun = self.now();
         let (Some(plane), Some(dialect), Some(texts)) =
             (&self.plane, self.dialect, self.shelf.as_ref().map(|shelf| shelf.store.texts()))
         else {
-            return unread.snapshot;
+            return Ok(unread.snapshot);
         };
         let mut read = BTreeMap::new();
         let mut stopped = false;
@@ -177,18 +219,22 @@ impl ConfigurationLoop {
                 left = unread.wanted.len(),
                 "texts of specifications and documents were read"
             );
-            let snapshot = Arc::make_mut(&mut unread.snapshot);
-            for slot in snapshot.texts() {
-                if let Some(reading) = read.get(&slot.place) {
-                    *slot.reading = Some(*reading);
-                }
-            }
+            let (mut snapshot, folder) = (unread.snapshot, self.around.settings.borrow().paths.state.clone());
+            unread.snapshot = aside(move || {
+                Arc::make_mut(&mut snapshot).visit_texts(&folder, |slot| {
+                    if let Some(reading) = read.get(&slot.place) {
+                        *slot.reading = Some(*reading);
+                    }
+                })?;
+                Ok::<_, DiskError>(snapshot)
+            })
+            .await?;
         }
         let snapshot = Arc::clone(&unread.snapshot);
         if !stopped && !unread.wanted.is_empty() {
             self.unread = Some(unread);
         }
-        snapshot
+        Ok(snapshot)
     }
 
     fn tell_of_texts(&self) {
@@ -280,6 +326,10 @@ mod tests {
         Snapshot::new("r".parse().unwrap(), vec![application]).unwrap()
     }
 
+    fn recall(index: &mut TextIndex, of: &mut Snapshot, again: Duration, now: Timestamp) -> VecDeque<Wanted> {
+        index.recall(of, tempfile::tempdir().unwrap().path(), again, now).unwrap()
+    }
+
     fn ids(wanted: &VecDeque<Wanted>) -> Vec<&str> {
         wanted.iter().map(|wanted| wanted.place.id.as_str()).collect()
     }
@@ -293,30 +343,34 @@ mod tests {
     #[test]
     fn only_what_is_new_changed_or_old_is_read() {
         let mut index = TextIndex::default();
-        let wanted = index.recall(&mut documents(&[("1", "x"), ("2", "y")]), AGAIN, at(0));
+        let wanted = recall(&mut index, &mut documents(&[("1", "x"), ("2", "y")]), AGAIN, at(0));
         assert_eq!(ids(&wanted), ["1", "2"]);
         read_all(&mut index, wanted, at(0));
-        assert!(index.recall(&mut documents(&[("1", "x"), ("2", "y")]), AGAIN, at(60)).is_empty());
+        assert!(recall(&mut index, &mut documents(&[("1", "x"), ("2", "y")]), AGAIN, at(60)).is_empty());
         let mut changed = documents(&[("1", "x"), ("2", "z"), ("3", "new")]);
-        let wanted = index.recall(&mut changed, AGAIN, at(120));
+        let wanted = recall(&mut index, &mut changed, AGAIN, at(120));
         assert_eq!(ids(&wanted), ["2", "3"]);
-        assert_eq!(changed.texts().filter(|slot| slot.reading.is_some()).count(), 2, "the text before stays");
+        assert_eq!(
+            changed.all().unwrap()[0].readings().filter(|reading| reading.is_some()).count(),
+            2,
+            "the text before stays"
+        );
         read_all(&mut index, wanted, at(120));
         let week = i64::try_from(AGAIN.as_secs()).unwrap();
-        let wanted = index.recall(&mut documents(&[("1", "x"), ("2", "z"), ("3", "old")]), AGAIN, at(week + 10));
+        let wanted = recall(&mut index, &mut documents(&[("1", "x"), ("2", "z"), ("3", "old")]), AGAIN, at(week + 10));
         assert_eq!(ids(&wanted), ["3", "1"], "what changed comes before what is old");
     }
 
     #[test]
     fn what_failed_waits_and_what_is_gone_is_forgotten() {
         let mut index = TextIndex::default();
-        let wanted = index.recall(&mut documents(&[("1", "x"), ("2", "y")]), AGAIN, at(0));
+        let wanted = recall(&mut index, &mut documents(&[("1", "x"), ("2", "y")]), AGAIN, at(0));
         index.failed.insert(wanted[0].place.clone(), (at(0), "no".into()));
-        let again = index.recall(&mut documents(&[("1", "x"), ("2", "y")]), AGAIN, at(60));
+        let again = recall(&mut index, &mut documents(&[("1", "x"), ("2", "y")]), AGAIN, at(60));
         assert_eq!(ids(&again), ["2"]);
-        assert_eq!(ids(&index.recall(&mut documents(&[("1", "x")]), AGAIN, at(3601))), ["1"]);
+        assert_eq!(ids(&recall(&mut index, &mut documents(&[("1", "x")]), AGAIN, at(3601))), ["1"]);
         assert!(index.trouble().is_some());
-        index.recall(&mut documents(&[]), AGAIN, at(3700));
+        recall(&mut index, &mut documents(&[]), AGAIN, at(3700));
         assert!(index.trouble().is_none());
     }
 

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::super::schema::{DEEPEST, LARGEST};
 use super::*;
 use crate::snapshot::example::{api, application, auth, bundle};
-use crate::snapshot::{Auth, Condition, Credential, Csrf, InstanceAuth, Reading, Sha256, Specification, Version};
+use crate::snapshot::{
+    Auth, Condition, Credential, Csrf, InstanceAuth, Reading, Sha256, Snapshot, Specification, Version,
+};
 
 fn snapshot(applications: impl IntoIterator<Item = Application>) -> Snapshot {
     Snapshot::new("runtime-1".parse().unwrap(), applications.into_iter().collect()).unwrap()
@@ -34,8 +36,12 @@ fn event(id: &str, name: &str) -> EventDefinition {
 }
 
 fn after(before: &GivenNames, snapshot: &Snapshot) -> Catalog {
-    let names = Names::default().assign(snapshot.applications()).unwrap_or_default();
-    Catalog::new(snapshot, before, &SpecificationFiles { current: Path::new("/published/current"), names: &names })
+    let names = Names::default().assign(snapshot).unwrap_or_default();
+    Catalog::new(
+        &snapshot.all().unwrap(),
+        before,
+        &SpecificationFiles { current: Path::new("/published/current"), names: &names },
+    )
 }
 
 fn catalog(snapshot: &Snapshot) -> Catalog {

@@ -27,7 +27,6 @@ use crate::config::{self, Brokerage};
 use crate::output::Names;
 use crate::peers::{Directory, Gate};
 use crate::serving;
-use crate::snapshot::Snapshot;
 use crate::snapshot::example::{application, bundle};
 
 /// What nobody but the one who asked for it may see.
@@ -114,9 +113,9 @@ fn decider() -> (Broker, Ordered) {
 fn offering(name: &str) -> Arc<Catalog> {
     let mut application = application("application", name);
     application.bundles = vec![bundle("bundle", "Orders")];
-    let snapshot = Snapshot::new("runtime".parse().unwrap(), vec![application]).unwrap();
+    let applications = [application];
     let files = SpecificationFiles { current: Path::new("/current"), names: &Names::default() };
-    Arc::new(Catalog::new(&snapshot, &GivenNames::default(), &files))
+    Arc::new(Catalog::new(&applications, &GivenNames::default(), &files))
 }
 
 /// A broker that is served, and a client of it.

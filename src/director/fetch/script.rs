@@ -113,7 +113,7 @@ pub(super) fn page<T>(list: &[T], first: usize, after: Option<&str>, item: impl 
 
 pub(super) fn ids(snapshot: &Snapshot) -> Vec<String> {
     let mut ids = Vec::new();
-    for application in snapshot.applications() {
+    for application in snapshot.all().unwrap() {
         ids.push(application.id.to_string());
         for bundle in &application.bundles {
             ids.push(bundle.id.to_string());

@@ -11,6 +11,9 @@ use crate::snapshot::{Condition, Credential, Naming};
 /// What version 1 wrote, with everything that can be in it. Never to be changed: it stands for the files on hosts.
 const VERSION_1: &[u8] = include_bytes!("version-1.json");
 
+/// What version 2 wrote of the same; neither is that to be changed.
+const VERSION_2: &[u8] = include_bytes!("version-2.json");
+
 fn of(bytes: &[u8]) -> (tempfile::TempDir, SnapshotFile) {
     let state = tempfile::tempdir().unwrap();
     fs::write(state.path().join("snapshot.json"), bytes).unwrap();
@@ -19,16 +22,28 @@ fn of(bytes: &[u8]) -> (tempfile::TempDir, SnapshotFile) {
 }
 
 fn known() -> Snapshot {
-    of(VERSION_1).1.load().unwrap().snapshot
+    Arc::unwrap_or_clone(of(VERSION_2).1.load().unwrap().snapshot)
+}
+
+/// What is made of these bytes.
+fn parsed(bytes: &[u8]) -> Result<Kept, Damage> {
+    let (_state, file) = of(bytes);
+    parse(file.open().unwrap().unwrap(), &file.path)
 }
 
 #[test]
-fn what_version_1_wrote_is_read() {
-    let (state, mut file) = of(VERSION_1);
+fn what_older_versions_wrote_is_read() {
+    for written in [VERSION_1, VERSION_2] {
+        is_read(written);
+    }
+}
+
+fn is_read(written: &[u8]) {
+    let (state, mut file) = of(written);
     let Kept { snapshot, read_at } = file.load().unwrap();
     assert_eq!(read_at.to_string(), "2026-11-22T14:26:00.5Z");
     assert_eq!((snapshot.runtime().as_str(), snapshot.naming()), ("runtime-1", Naming::AsGiven));
-    let application = &snapshot.applications()[0];
+    let application = &snapshot.all().unwrap()[0];
     assert_eq!(application.labels["n"], serde_json::json!({"a": 1.5, "b": null}));
     let bundle = &application.bundles[0];
     assert_eq!(bundle.apis[0].version.as_ref().unwrap().deprecated, Some(true));
@@ -43,7 +58,7 @@ fn what_version_1_wrote_is_read() {
     assert_eq!(conditions[1], &Condition::Other("ON_HOLD".into()));
     // It is known to be the same, and stays.
     assert!(!file.save(&snapshot, Timestamp::UNIX_EPOCH).unwrap());
-    assert_eq!(fs::read(state.path().join("snapshot.json")).unwrap(), VERSION_1);
+    assert_eq!(fs::read(state.path().join("snapshot.json")).unwrap(), written);
 }
 
 #[test]
@@ -54,7 +69,7 @@ fn nothing_is_lost_between_writing_and_reading() {
     let read_at = "2026-11-22T14:26:00.5Z".parse().unwrap();
     assert!(file.save(&known(), read_at).unwrap());
     let path = state.path().join("snapshot.json");
-    assert!(fs::read(&path).unwrap() == VERSION_1, "the newest form is that of version 1");
+    assert!(fs::read(&path).unwrap() == VERSION_2, "the newest form is that of version 2");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
     let before = fs::metadata(&path).unwrap().modified().unwrap();
     assert!(!file.save(&known(), Timestamp::UNIX_EPOCH).unwrap());
@@ -65,9 +80,12 @@ fn nothing_is_lost_between_writing_and_reading() {
 
 #[test]
 fn what_cannot_be_used_is_put_aside_once() {
-    let text = String::from_utf8(VERSION_1.to_vec()).unwrap();
-    let newer = text.replacen("\"version\":1", "\"version\":2", 1);
-    for damaged in ["", "{}", "\n", "not JSON\n", &newer, &text[..text.len() - 2], &text.replacen("user", "root", 1)] {
+    let text = String::from_utf8(VERSION_2.to_vec()).unwrap();
+    let newer = text.replacen("\"version\":2", "\"version\":3", 1);
+    let more = format!("{text}{}", text.lines().last().unwrap());
+    let fewer = text.replacen("\"applications\":1}", "\"applications\":0}", 1);
+    let cut = &text[..text.len() - 2];
+    for damaged in ["", "{}", "\n", "not JSON\n", &newer, cut, &more, &fewer, &text.replacen("user", "root", 1)] {
         let (state, mut file) = of(damaged.as_bytes());
         assert!(file.load().is_none(), "{damaged}");
         assert!(!state.path().join("snapshot.json").exists());
@@ -81,9 +99,9 @@ fn what_cannot_be_used_is_put_aside_once() {
 
 #[test]
 fn a_failure_tells_whether_an_older_word_of_the_plane_is_left() {
-    let (state, mut file) = of(VERSION_1);
+    let (state, mut file) = of(VERSION_2);
     let kept = file.load().unwrap();
-    let snapshot = kept.snapshot.with_naming(Naming::Normalise);
+    let snapshot = Arc::unwrap_or_clone(kept.snapshot).with_naming(Naming::Normalise);
     // Nobody, root included, puts a file in the place of a folder, or removes a folder as a file.
     let path = state.path().join("snapshot.json");
     fs::remove_file(&path).unwrap();
@@ -97,21 +115,38 @@ fn a_failure_tells_whether_an_older_word_of_the_plane_is_left() {
 #[test]
 fn damage_is_told_without_what_is_damaged() {
     let content = "{\"runtime\":\"r\",\"naming\":\"as_given\",\"applications\":\"canary\"}\n";
-    let mut sum = Sum::begin(1, Timestamp::UNIX_EPOCH);
-    sum.write_all(content.as_bytes()).unwrap();
-    let header = Header { version: 1, read_at: Timestamp::UNIX_EPOCH, sha256: sum.end() };
-    let text = format!("{}\n{content}", serde_json::to_string(&header).unwrap());
-    let told = parse(text.as_bytes()).unwrap_err().to_string();
-    assert!(told.contains("column") && !told.contains("canary"), "{told}");
+    for (version, content) in
+        [(1, content.to_owned()), (2, content.replace("\"canary\"", "1") + "{\"id\":\"canary\"}\n")]
+    {
+        let mut sum = Sum::begin(version, Timestamp::UNIX_EPOCH);
+        sum.0.update(content.as_bytes());
+        let header = Header { version, read_at: Timestamp::UNIX_EPOCH, sha256: sum.end() };
+        let text = format!("{}\n{content}", serde_json::to_string(&header).unwrap());
+        let told = parsed(text.as_bytes()).unwrap_err().to_string();
+        assert!(told.contains("its line") && !told.contains("canary"), "{told}");
+    }
+}
+
+#[test]
+fn what_was_written_is_at_hand_without_being_in_memory_and_survives_its_file() {
+    let state = tempfile::tempdir().unwrap();
+    let mut file = SnapshotFile::new(state.path());
+    file.save(&known(), Timestamp::UNIX_EPOCH).unwrap();
+    let kept = Arc::clone(file.known().unwrap());
+    assert_eq!(kept.sum(), known().sum());
+    file.save(&Snapshot::empty("other".parse().unwrap()), Timestamp::UNIX_EPOCH).unwrap();
+    file.remove().unwrap();
+    assert!(file.known().is_none());
+    assert_eq!(&*kept.all().unwrap()[0].name, "SAP Commerce");
 }
 
 proptest! {
     #[test]
-    fn no_flipped_bit_goes_unnoticed(place in 0..VERSION_1.len(), bit in 0_u8..8) {
-        let mut bytes = VERSION_1.to_vec();
+    fn no_flipped_bit_goes_unnoticed(place in 0..VERSION_2.len(), bit in 0_u8..8) {
+        let mut bytes = VERSION_2.to_vec();
         bytes[place] ^= 1 << bit;
         // An instant can be written in more than one way, as with a comma for its point; nothing else can.
-        if let Ok((kept, _)) = parse(&bytes) {
+        if let Ok(kept) = parsed(&bytes) {
             prop_assert_eq!(kept.read_at.to_string(), "2026-11-22T14:26:00.5Z");
             prop_assert!(place < 200);
         }

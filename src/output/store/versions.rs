@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::super::current::Current;
 use super::super::manifest::{Changes, GenerationNumber};
+use super::super::render::Names;
 use super::{OutputError, Published, Store};
 use crate::disk::{self, DiskError};
 
@@ -28,8 +29,8 @@ impl Store {
             Some(number) => number,
             None => before().ok_or_else(|| none("there is no generation before the current one".into()))?,
         };
-        let (manifest, names) = match Current::of(&self.layout, &self.key, number) {
-            Current::Whole(manifest, names) => (manifest, names),
+        let manifest = match Current::of(&self.layout, &self.key, number) {
+            Current::Whole(manifest) => manifest,
             Current::Damaged { damage, .. } => {
                 return Err(OutputError::NoSuchGeneration(format!("the generation {number} is damaged: {damage}")));
             }
@@ -43,7 +44,9 @@ impl Store {
             return Ok(Published::RolledBack(number));
         }
         let changes = Changes::between(self.current.as_ref(), &manifest);
+        let names = Names { applications: manifest.folders(), ..Names::default() };
         (self.current, self.names) = (Some(manifest), names.into());
+        (self.made_from, self.catalogue) = (None, None);
         Ok(Published::New { generation: number, changes })
     }
 

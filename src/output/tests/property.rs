@@ -116,6 +116,24 @@ proptest! {
     }
 
     #[test]
+    fn what_is_remembered_between_two_polls_changes_no_byte(rounds in prop::collection::vec(said(), 1..7)) {
+        let mut remembering = Host::new();
+        let mut forgetful = Host::new();
+        for host in [&remembering, &forgetful] {
+            fs::write(host.root().parent().unwrap().join("digest.key"), [7; 32]).unwrap();
+        }
+        for said in rounds {
+            let applications = || said.iter().map(|(id, (name, bundles))| {
+                application(id, name, bundles.iter().map(|(id, (name, password))| bundle(id, name, password)))
+            });
+            remembering.publish(&snapshot(applications()));
+            forgetful.reopen();
+            forgetful.publish(&snapshot(applications()));
+            assert_same(&files(&remembering.root()), &files(&forgetful.root()), "one rendering");
+        }
+    }
+
+    #[test]
     fn the_same_snapshot_gives_the_same_bytes_on_every_host_with_the_same_key(said in said()) {
         let hosts = [Host::new(), Host::new()];
         let [first, second] = hosts.map(|mut host| {

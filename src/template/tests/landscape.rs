@@ -1,7 +1,6 @@
 //! A landscape to render: two applications, with credentials of each kind, all of which are canaries, and two bindings.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use secrecy::SecretString;
 
@@ -18,9 +17,9 @@ pub(super) fn landscape() -> Landscape {
 }
 
 pub(super) fn of(applications: Vec<Application>) -> Landscape {
-    let names = Names::default().assign(&applications).unwrap();
     let snapshot = Snapshot::new("runtime-1".parse().unwrap(), applications).unwrap().with_naming(Naming::Normalise);
-    Landscape::new(Arc::new(snapshot), &names, "host-1")
+    let names = Names::default().assign(&snapshot).unwrap();
+    Landscape::new(&snapshot, &names, "host-1").unwrap()
 }
 
 pub(super) fn applications() -> Vec<Application> {
