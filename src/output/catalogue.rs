@@ -58,12 +58,12 @@ impl Catalogue {
         snapshot: &Snapshot,
         names: &Names,
         manifest: &Manifest,
-        before: Option<Before<'_>>,
+        before: Option<&Before<'_>>,
     ) -> Result<Self, OutputError> {
         let failed = |error| DiskError::new("write", path, error);
         let out = BufWriter::with_capacity(BUFFER, disk::create_unsynced(path, PUBLIC)?);
         let mut out = Counted { out, length: 0 };
-        let mut unchanged = before.as_ref().map(Before::entries).into_iter().flatten().peekable();
+        let mut unchanged = before.map(Before::entries).into_iter().flatten().peekable();
         let mut places = Vec::with_capacity(snapshot.len());
         begin(&mut out, snapshot, manifest.generation).map_err(failed)?;
         for place in snapshot.places() {
@@ -75,7 +75,7 @@ impl Catalogue {
             while unchanged.next_if(|(known, ..)| *known < id).is_some() {}
             let known = unchanged.next_if(|(known, ..)| *known == id).filter(|(_, known, _)| *known == entry);
             // What cannot be copied is made.
-            let copied = before.as_ref().zip(known).and_then(|(before, (.., place))| before.copy(place).ok());
+            let copied = before.zip(known).and_then(|(before, (.., place))| before.copy(place).ok());
             match copied {
                 Some(bytes) => out.write_all(&bytes).map_err(failed)?,
                 None => {

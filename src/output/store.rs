@@ -268,7 +268,7 @@ impl Store {
         }
         let before = self.current.as_ref().zip(self.catalogue.as_ref());
         let before = before.and_then(|(current, catalogue)| catalogue.open(&self.layout, current));
-        let catalogue = Catalogue::write(&staged.path().join(CATALOGUE), snapshot, names, manifest, before)?;
+        let catalogue = Catalogue::write(&staged.path().join(CATALOGUE), snapshot, names, manifest, before.as_ref())?;
         write_json(&staged.path().join("manifest.json"), manifest)?;
 
         disk::sync_all(self.layout.root())?;
