@@ -54,6 +54,9 @@ fn an_impossible_value_is_shown_with_its_line_and_its_bounds() {
     assert!(text.contains("line 2") && text.contains("out of bounds"), "{text}");
     let text = refusal("[paths]\nstate = \"var\"\n");
     assert!(text.contains("paths.state") && text.contains("absolute"), "{text}");
+    let text = refusal("[plane]\nca_bundle = \"https://u:canary@files.example.com/ca.pem\"\n");
+    assert!(text.contains("plane.ca_bundle") && text.contains("absolute") && text.contains("line 2"), "{text}");
+    assert!(text.contains("**@files.example.com") && !text.contains("canary"), "{text}");
 }
 
 #[test]
