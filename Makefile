@@ -128,14 +128,17 @@ check: ## Formatting and lints
 unit: ## Unit and integration tests, for which no privilege is needed
 	cargo test --locked --workspace --no-fail-fast
 
-# How long to fuzz, and into which folder to build: another compiler, so another one than everything else's.
+# What to fuzz, how long each, and into which folder to build: another compiler, so another one than everything else's.
+FUZZED = $(patsubst tests/fuzz/fuzz_targets/%.rs,%,$(wildcard tests/fuzz/fuzz_targets/*.rs))
 FUZZ_SECONDS ?= 60
 FUZZ_TARGET ?= $(TARGET)/fuzz
 
 .PHONY: fuzz
-fuzz: ## Fuzz the decoder of the plane's answers for FUZZ_SECONDS=60 (needs nightly Rust and cargo-fuzz)
-	cargo +nightly fuzz run --fuzz-dir tests/fuzz --sanitizer none --target-dir "$(abspath $(FUZZ_TARGET))" answer -- \
-		-max_total_time=$(FUZZ_SECONDS) -dict=tests/fuzz/answer.dict -max_len=65536 -timeout=10
+fuzz: ## Fuzz all that takes foreign bytes, or ONLY=token, for FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz)
+	for fuzzed in $(or $(ONLY),$(FUZZED)); do \
+		cargo +nightly fuzz run --fuzz-dir tests/fuzz --sanitizer none --target-dir "$(abspath $(FUZZ_TARGET))" "$$fuzzed" -- \
+			-max_total_time=$(FUZZ_SECONDS) -dict="tests/fuzz/$$fuzzed.dict" -max_len=65536 -timeout=10; \
+	done
 
 # What the tester of the broker's HTTP is, and where it is put.
 CONTRACT_PYTHON ?= $(WORK)/contract-python

@@ -27,7 +27,7 @@ pub mod metrics;
 pub mod output;
 mod ownership;
 pub mod pairing;
-mod peers;
+pub mod peers;
 pub mod renewal;
 pub mod seclusion;
 pub mod serving;

@@ -119,7 +119,11 @@ impl Drop for Inline {
     }
 }
 
-async fn exchange<R, W>(reader: R, mut writer: W, request: Request) -> Result<Report, ApplyError>
+/// Asks the applier at the other end of a stream, and waits for its answer as long as it takes.
+///
+/// # Errors
+/// When its answer is not complete, or not one.
+pub async fn exchange<R, W>(reader: R, mut writer: W, request: Request) -> Result<Report, ApplyError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,

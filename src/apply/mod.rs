@@ -46,7 +46,7 @@ mod stop;
 mod stream;
 mod task;
 
-pub use client::{Route, request};
+pub use client::{Route, exchange, request};
 pub use fault::ApplyError;
 pub use hooks::{Survey, survey};
 pub use report::{

@@ -152,7 +152,7 @@ impl Request {
     }
 
     /// The request's line, with its end.
-    pub(super) fn to_line(self) -> Vec<u8> {
+    pub fn to_line(self) -> Vec<u8> {
         let generation = self.generation().map(|number| format!(r#","generation":{number}"#)).unwrap_or_default();
         // Left out where it says nothing new, so that an applier of an earlier version takes the line, too.
         let again = if matches!(self, Self::ConfigChanged(_, Attempt::Again)) { r#","again":true"# } else { "" };
@@ -163,7 +163,7 @@ impl Request {
     ///
     /// # Errors
     /// When it is not exactly a request of this version; with the sentence for the answer.
-    pub(super) fn from_line(line: &[u8]) -> Result<Self, (Refusal, String)> {
+    pub fn from_line(line: &[u8]) -> Result<Self, (Refusal, String)> {
         let malformed = |error: serde_json::Error| {
             (Refusal::Malformed, format!("the request is not understood: {}", excerpt(&error.to_string(), &[])))
         };

@@ -30,11 +30,12 @@ const STORES: [&str; 6] = [
 
 /// The user and the password, by their digest. They themselves are not kept.
 #[derive(Clone)]
-pub(crate) struct Login([u8; 32]);
+pub struct Login([u8; 32]);
 
 /// Why there is no [`Login`].
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LoginError {
+#[non_exhaustive]
+pub enum LoginError {
     /// Nobody has said what it is.
     #[error(
         "broker.listen takes a user and a password, and there are none: name a file with one line, user:password, in \
@@ -43,7 +44,12 @@ pub(crate) enum LoginError {
     None,
     /// The file cannot be read.
     #[error("the user and the password of the broker cannot be read from {path}: {source}")]
-    Unreadable { path: PathBuf, source: io::Error },
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Others decide what is in it.
     #[error("the user and the password of the broker are not taken from a file that others can change: {0}")]
     Untrusted(String),
@@ -57,7 +63,10 @@ pub(crate) enum LoginError {
 
 impl Login {
     /// Reads what is to be said: from the file, if there is one, else from the credential.
-    pub(crate) fn read(broker: &config::Broker) -> Result<Self, LoginError> {
+    ///
+    /// # Errors
+    /// When nobody has said it, or not in a place that only those can read who may.
+    pub fn read(broker: &config::Broker) -> Result<Self, LoginError> {
         match (&broker.password_file, credential()) {
             (Some(file), _) => Self::from_file(file),
             (None, Some(credential)) => Self::parse(&content(&credential, &credential)?, &credential),

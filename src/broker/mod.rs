@@ -26,6 +26,7 @@ pub use credentials::Credentials;
 pub use endpoints::{Endpoint, endpoints};
 pub use etag::ETag;
 pub use life::{Audience, Circumstances, Fate, Heard, Pace, Seen, SeenState, Sight, Step, Turn, give_back, hear, step};
+pub use login::{Login, LoginError};
 pub use names::GivenNames;
 pub use order::{
     Bind, Bound, Broker, LastOperation, Made, OperationState, Order, Patience, Provision, Refusal, Reply, Unbound,

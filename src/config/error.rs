@@ -58,9 +58,9 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// The error in one line, without the picture of the place.
+    /// The error in one line, without the picture of the place, and without what has no place in a line: keys can hold it.
     pub fn brief(&self) -> String {
-        match self {
+        crate::transport::fit(&match self {
             Self::Invalid { path, explanation } => {
                 let mut lines = explanation.lines();
                 let place = lines.next().unwrap_or_default();
@@ -78,7 +78,7 @@ impl ConfigError {
             | Self::Untrusted { .. }
             | Self::Variable { .. }
             | Self::Contradiction { .. } => self.to_string(),
-        }
+        })
     }
 }
 

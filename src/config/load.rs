@@ -8,7 +8,7 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 use super::environment::overrides;
-use super::error::ConfigError;
+use super::error::{ConfigError, masked};
 use super::fragment::{Fragment, TEMPLATE};
 use super::location::{Location, Text, read_trusted};
 use super::origin::Origin;
@@ -159,8 +159,10 @@ impl Inputs {
         let (values, templates): (Vec<_>, Vec<_>) =
             templates.into_iter().map(|(_, value, origin)| (value, origin)).unzip();
         table.insert(TEMPLATE.to_owned(), Value::Array(values));
-        let settings = Settings::deserialize(table)
-            .map_err(|error| ConfigError::Contradiction { path: main.to_owned(), explanation: error.to_string() })?;
+        let settings = Settings::deserialize(table).map_err(|error| ConfigError::Contradiction {
+            path: main.to_owned(),
+            explanation: masked(&error.to_string()),
+        })?;
         let configuration = Configuration { settings, files, origins, templates };
         match contradiction(&configuration.settings) {
             None => Ok(configuration),
@@ -171,7 +173,7 @@ impl Inputs {
                     Origin::Environment { variable } => format!("{key} is set by {variable}"),
                 };
                 let places: Vec<_> = keys.iter().map(place).collect();
-                let explanation = format!("{what} ({})", places.join("; "));
+                let explanation = format!("{} ({})", masked(&what), places.join("; "));
                 Err(ConfigError::Contradiction { path: main.to_owned(), explanation })
             }
         }

@@ -190,7 +190,8 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for ByteSize<MIN, MAX
     }
 }
 
-/// An `https` address with a host and without a user name or password in it; it is shown as it was written.
+/// An `https` address with a host and without a user name or password in it; it is shown as it was written, if that is fit
+/// for a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HttpsUrl {
@@ -252,7 +253,8 @@ impl std::str::FromStr for HttpsUrl {
     fn from_str(text: &str) -> Result<Self, InvalidUrl> {
         let text = text.trim();
         let parsed: Self = Url::parse(text).map_err(InvalidUrl::Malformed)?.try_into()?;
-        Ok(Self { written: text.into(), ..parsed })
+        // What the URL standard overlooks, a line break for one, is not for a log: then it is shown as it is understood.
+        Ok(if text.contains(crate::transport::is_unfit) { parsed } else { Self { written: text.into(), ..parsed } })
     }
 }
 
@@ -273,5 +275,27 @@ impl From<HttpsUrl> for String {
 impl fmt::Display for HttpsUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.written.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_as_it_was_written_unless_that_would_break_a_line() {
+        let shown = |text: &str| text.parse::<HttpsUrl>().unwrap().to_string();
+        for written in ["https://plane.example.com", "https://PLANE.example.com:443/a?b#c", "https://plane.exämple/ü"]
+        {
+            assert_eq!(shown(&format!(" {written}\n")), written);
+        }
+        for (written, understood) in [
+            ("https://plane.example\n.com/\tgraphql", "https://plane.example.com/graphql"),
+            ("https://plane.example.com/a\u{1b}[31mb c", "https://plane.example.com/a%1B[31mb%20c"),
+            ("https://plane.example.com/\u{202e}txt", "https://plane.example.com/%E2%80%AEtxt"),
+        ] {
+            assert_eq!(shown(written), understood);
+            assert_eq!(written.parse::<HttpsUrl>().unwrap().as_url().as_str(), understood);
+        }
     }
 }

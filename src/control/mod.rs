@@ -13,7 +13,7 @@ use crate::snapshot::brake::Consent;
 
 pub use client::{Client, ControlError};
 pub use observe::{Observed, router as observing};
-pub use server::{Handles, serve};
+pub use server::{Handles, router, serve};
 
 /// The order to ask the plane now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

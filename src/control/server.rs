@@ -46,9 +46,14 @@ pub struct Handles {
 
 /// Serves until the process ends.
 pub async fn serve(listener: UnixListener, handles: Handles) {
+    serving::serve(Gate::new(listener, PLACES), router(handles), LIMITS).await;
+}
+
+/// All that can be asked, behind the one who decides about it by the [`Peer`](crate::peers::Peer) who asks.
+pub fn router(handles: Handles) -> Router {
     let observed = super::observing(handles.observed.clone());
     let porter = Porter::new(handles.control.clone());
-    let router = Router::new()
+    Router::new()
         .route("/v1/status", get(status))
         .route("/v1/broker", get(broker))
         .route("/v1/sync", post(sync))
@@ -58,8 +63,7 @@ pub async fn serve(listener: UnixListener, handles: Handles) {
         .with_state(handles)
         .merge(observed)
         // Over all of the above.
-        .layer(middleware::from_fn_with_state(porter, guard));
-    serving::serve(Gate::new(listener, PLACES), router, LIMITS).await;
+        .layer(middleware::from_fn_with_state(porter, guard))
 }
 
 #[derive(Deserialize)]

@@ -60,7 +60,7 @@ impl Listen for Gate {
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Peer {
+pub struct Peer {
     uid: u32,
     gid: u32,
     /// The user that the agent runs as.
@@ -84,9 +84,8 @@ impl Peer {
         self.uid == 0 || self.uid == self.own
     }
 
-    /// Somebody, for tests of what may be done by whom.
-    #[cfg(test)]
-    pub(crate) fn somebody(uid: u32, gid: u32, own: u32) -> Self {
+    /// Somebody without a place at a gate: for whoever asks in another way than over a socket, as tests do.
+    pub fn somebody(uid: u32, gid: u32, own: u32) -> Self {
         Self { uid, gid, own, _seat: None }
     }
 }

@@ -11,7 +11,7 @@ use crate::config::GroupName;
 
 /// The host's directory of users and groups. It may be a server, and takes as long as that.
 #[derive(Debug, Clone)]
-pub(crate) struct Directory {
+pub struct Directory {
     /// One look-up at a time: it may be slow, and the threads for waiting are few.
     turn: Arc<Semaphore>,
 }

@@ -4,8 +4,10 @@
 mod gate;
 mod groups;
 
-pub(crate) use gate::{Gate, Peer, Places};
-pub(crate) use groups::{Directory, Memberships};
+pub use gate::Peer;
+pub(crate) use gate::{Gate, Places};
+pub use groups::Directory;
+pub(crate) use groups::Memberships;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;

@@ -24,7 +24,7 @@ pub fn fit(sentence: &str) -> String {
 }
 
 /// Whether a character has no place in a line: it moves the cursor, or turns the direction of what follows round.
-fn is_unfit(c: char) -> bool {
+pub(crate) fn is_unfit(c: char) -> bool {
     c.is_control() || c.is_whitespace() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

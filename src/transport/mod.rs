@@ -16,6 +16,7 @@ pub(crate) use call::Again;
 pub use call::{Graphql, Knock, Limits, Operation};
 pub use client::{ClientOptions, ClientPem, Protocol, Trust, TrustError, client};
 pub use denial::Denial;
+pub(crate) use excerpt::is_unfit;
 pub use excerpt::{excerpt, fit};
 pub use fault::{CallError, Fault, Reach, Retry, Source};
 pub use graphql_error::{Beside, GraphqlError};

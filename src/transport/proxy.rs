@@ -96,7 +96,9 @@ impl FromStr for ProxyUrl {
         } else if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             Err(InvalidProxy::Path)
         } else {
-            Ok(Self { written: text.into(), url })
+            // What the URL standard overlooks, a line break for one, is not for a log.
+            let written = if text.contains(super::is_unfit) { url.as_str() } else { text };
+            Ok(Self { written: written.into(), url })
         }
     }
 }
@@ -177,6 +179,8 @@ mod tests {
         for address in ["http://proxy.example.com:3128", "https://[2001:db8::1]", "http://10.0.0.1:8080/"] {
             assert_eq!(address.parse::<Proxy>().unwrap().to_string(), address);
         }
+        let broken = "http://proxy.example\n.com:3128";
+        assert_eq!(broken.parse::<Proxy>().unwrap().to_string(), "http://proxy.example.com:3128/", "fit for a line");
         for (wrong, sentence) in [
             ("", "neither"),
             ("None", "neither"),

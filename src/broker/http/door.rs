@@ -15,11 +15,11 @@ use crate::config::{self, Brokerage, LoopbackAddress};
 use crate::peers::{Directory, Peer};
 
 /// The user and the password, while they are known.
-pub(super) type Logins = watch::Receiver<Option<Login>>;
+pub type Logins = watch::Receiver<Option<Login>>;
 
 /// A way in.
 #[derive(Debug, Clone)]
-pub(super) enum Door {
+pub enum Door {
     /// A socket of this host.
     Socket(Directory),
     /// An address of this host.

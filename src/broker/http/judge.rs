@@ -25,14 +25,15 @@ pub(super) const LONGEST_HEAD: usize = 16 * 1024;
 
 /// What decides about requests at one door.
 #[derive(Debug, Clone)]
-pub(super) struct Judge {
+pub struct Judge {
     door: Door,
     settings: watch::Receiver<config::Broker>,
     rates: Arc<Mutex<Rates>>,
 }
 
 impl Judge {
-    pub(super) fn new(door: Door, settings: watch::Receiver<config::Broker>) -> Self {
+    /// Decides at a door, as the settings of the moment say.
+    pub fn new(door: Door, settings: watch::Receiver<config::Broker>) -> Self {
         Self { door, settings, rates: Arc::default() }
     }
 

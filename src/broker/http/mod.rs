@@ -22,6 +22,8 @@ mod version;
 #[cfg(test)]
 mod tests;
 
+pub use door::{Door, Logins};
+pub use judge::Judge;
 pub use listening::{Surroundings, serve, socket_before_all};
 pub use passed::Passed;
-pub use routes::{Endpoint, ROUTES, Route, Verb};
+pub use routes::{Desk, Endpoint, ROUTES, Route, Verb, router};

@@ -18,7 +18,7 @@ use crate::broker::{Broker, Catalog};
 
 /// What handlers have at hand.
 #[derive(Debug, Clone)]
-pub(super) struct Desk {
+pub struct Desk {
     /// The way to whoever decides.
     pub orders: Broker,
     /// The catalog, once there is one.
@@ -137,7 +137,7 @@ pub const ROUTES: [Route; 10] = [
 ];
 
 /// All endpoints, behind a judge.
-pub(super) fn router(desk: Desk, by: Judge) -> Router {
+pub fn router(desk: Desk, by: Judge) -> Router {
     ROUTES
         .iter()
         .fold(Router::new(), |router, route| router.route(route.path, route.endpoint.handler(route.verb)))

@@ -54,6 +54,9 @@ fn an_impossible_value_is_shown_with_its_line_and_its_bounds() {
     assert!(text.contains("line 2") && text.contains("out of bounds"), "{text}");
     let text = refusal("[paths]\nstate = \"var\"\n");
     assert!(text.contains("paths.state") && text.contains("absolute"), "{text}");
+    let text = refusal("[plane]\nca_bundle = \"https://u:canary@files.example.com/ca.pem\"\n");
+    assert!(text.contains("plane.ca_bundle") && text.contains("absolute") && text.contains("line 2"), "{text}");
+    assert!(text.contains("**@files.example.com") && !text.contains("canary"), "{text}");
 }
 
 #[test]
@@ -91,6 +94,12 @@ fn a_broken_file_is_told_in_one_line_and_does_not_hide_the_agent() {
     let brief = load(&Location::file(&path, None)).unwrap_err().brief();
     assert!(brief.contains("line 4") && brief.contains("unknown field `intervall`"), "{brief}");
     assert!(!brief.contains('\n') && !brief.contains('|') && !brief.contains('^'), "{brief}");
+    let long = format!("[sync]\n\"interval\\u001b[31m\\n{}\" = 1\n", "x".repeat(10_000));
+    std::fs::write(&path, long).unwrap();
+    let brief = load(&Location::file(&path, None)).unwrap_err().brief();
+    assert!(brief.contains("line 2") && brief.contains("unknown field `interval [31m"), "{brief}");
+    assert!(!brief.contains(char::is_control) && brief.len() < 3_000, "{brief}");
+    std::fs::write(&path, "[paths]\nruntime = \"/elsewhere\"\n[sync]\nintervall = \"3m\"\n").unwrap();
     assert_eq!(paths(&Location::file(&path, None)).runtime, Path::new("/elsewhere"));
     std::fs::write(&path, "not TOML at all").unwrap();
     assert_eq!(paths(&Location::file(&path, None)), Paths::default());

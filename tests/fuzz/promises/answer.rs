@@ -1,11 +1,11 @@
-//! What holds for every answer, however mad; shared by the fuzzer and by the test that runs its corpus.
+//! Whatever a plane answers, the decoder takes it or says why not, and never gives a secret away.
 
 use runtime_agent::director::probe::{Question, take};
 use serde_json::Value;
 
-/// Where a case says this, a secret is put: as a text, and with `#` before it as a number.
-const PLACE: &str = "CANARY";
-const SECRET: &str = "canary-4f2c81d7";
+use super::{PLACE, SECRET, fits_a_line};
+
+/// What is put where a case says `#CANARY`.
 const NUMBER: u64 = 7_731_940_528_613;
 
 /// More characters than this are never said of an answer: sixteen steps of a path, and a message, of 240 each at most.
@@ -21,8 +21,7 @@ pub fn hold(body: &[u8]) {
     for question in Question::ALL {
         for status in [200, 422] {
             let Err(said) = take(question, status, &body, &runtime) else { continue };
-            assert!(said.chars().count() <= LONGEST, "too much is said: {said}");
-            assert!(!said.contains(char::is_control), "what is said is not fit for a line: {said:?}");
+            fits_a_line(&said, LONGEST);
             if planted {
                 let told = said.contains(SECRET) || said.contains(&NUMBER.to_string());
                 assert!(!told, "a secret is told: {said}");
