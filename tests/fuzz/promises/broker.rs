@@ -15,7 +15,7 @@ use runtime_agent::broker::{
 use runtime_agent::config::{self, Brokerage, LoopbackAddress};
 use runtime_agent::output::Names;
 use runtime_agent::peers::{Directory, Peer};
-use runtime_agent::snapshot::{Application, Bundle, Snapshot};
+use runtime_agent::snapshot::{Application, Bundle};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
@@ -253,9 +253,8 @@ fn catalog() -> Arc<Catalog> {
             deleted_at: None,
             bundles: vec![bundle],
         };
-        let snapshot = Snapshot::new("runtime".parse().expect("an id"), vec![application]).expect("each is there once");
         let files = SpecificationFiles { current: Path::new("/current"), names: &Names::default() };
-        Arc::new(Catalog::new(&snapshot, &GivenNames::default(), &files))
+        Arc::new(Catalog::new(&[application], &GivenNames::default(), &files))
     };
     CATALOG.get_or_init(make).clone()
 }

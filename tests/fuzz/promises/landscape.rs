@@ -1,7 +1,6 @@
 //! A landscape in which a case has given all names and values.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use runtime_agent::output::Names;
 use runtime_agent::snapshot::{
@@ -97,10 +96,10 @@ impl Written {
         let first = self.application(id, &self.name, Auth { headers, ..auth(basic) });
         let other = "\u{10ffff}".parse().expect("it is an id");
         let applications = vec![first, self.application(other, &self.other_name, auth(oauth()))];
-        let names = Names::default().assign(&applications).expect("each is there once");
         let snapshot =
             Snapshot::new("runtime-1".parse().expect("it is an id"), applications).expect("each is there once");
-        Landscape::new(Arc::new(snapshot), &names, "host-1")
+        let names = Names::default().assign(&snapshot).expect("each is there once");
+        Landscape::new(&snapshot, &names, "host-1").expect("it is in memory")
     }
 
     fn secret(&self) -> SecretString {
