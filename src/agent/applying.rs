@@ -18,7 +18,7 @@ use self::burst::Burst;
 use super::board::Board;
 use super::pulse::Pulse;
 use super::status::{ApplyStatus, Area, Severity};
-use crate::apply::{self, Attempt, Event, HookReport, Notice, Outcome, Refusal, Report, Request, Route};
+use crate::apply::{self, ApplyError, Attempt, Event, HookReport, Notice, Outcome, Refusal, Report, Request, Route};
 use crate::backoff::Backoff;
 use crate::clock::{Due, SharedClock};
 use crate::config::{ApplyMode, Location, Settings};
@@ -94,6 +94,10 @@ pub async fn run(mut around: Surroundings) {
             (generation_wait, standing) = (None, Standing::Fresh);
             let wait = burst::wait(&around.settings.borrow().template);
             burst = wait.map(|wait| Burst::with(burst, now, wait));
+            if due.is_none() {
+                // Back at what is applied: what kept another one from being applied is of no concern any more.
+                around.board.solved(Area::Apply);
+            }
         }
         // A clock that was set back makes nobody wait longer.
         for wait in [&mut generation_wait, &mut notice_wait].into_iter().flatten() {
@@ -120,7 +124,12 @@ pub async fn run(mut around: Surroundings) {
             && let Some(generation) = due
         {
             burst = None;
-            match around.serve(Request::ConfigChanged(generation, attempt)).await {
+            let served = around.serve(Request::ConfigChanged(generation, attempt)).await;
+            if matches!(served, Served::Failed | Served::Unreachable) {
+                // Its files may be installed and some hooks told: whoever goes back to the one before has that applied again.
+                around.applied.send_if_modified(|applied| applied.take().is_some());
+            }
+            match served {
                 Served::Succeeded => {
                     around.applied.send_replace(Some(generation));
                     (generation_wait, attempt) = (None, Attempt::Ordinary);
@@ -230,20 +239,43 @@ impl Surroundings {
             Ok(report) => self.tell(request, report),
             Err(error) => {
                 Applying::Answered(Answered::Unreachable).emit();
-                self.board.problem(
-                    Area::Apply,
-                    Severity::Transient,
-                    format!("Hooks for {} were not run: {error}", request.event()),
-                    match settings.apply.mode {
-                        ApplyMode::Socket => {
-                            "The agent tries again by itself; `systemctl status runtime-agent-apply.socket` may tell more."
-                        }
-                        ApplyMode::Inline | ApplyMode::Off => "The agent tries again by itself.",
-                    },
-                );
+                self.not_reached(request, &error, settings.apply.mode);
                 Served::Unreachable
             }
         }
+    }
+
+    /// Says that the applier could not be asked.
+    fn not_reached(&self, request: Request, error: &ApplyError, mode: ApplyMode) {
+        let event = request.event();
+        if matches!(request, Request::Notice(_)) && self.severity() == Some(Severity::ActionNeeded) {
+            // What needs a person stays to be seen.
+            return Applying::NoticeFailed { event, message: &error.to_string() }.emit();
+        }
+        let what = error.to_string();
+        self.board.problem(
+            Area::Apply,
+            Severity::Transient,
+            format!("Hooks for {event} were not run: {}.", what.trim_end_matches('.')),
+            match mode {
+                ApplyMode::Socket => {
+                    "The agent tries again by itself; `systemctl status runtime-agent-apply.socket` may tell more."
+                }
+                ApplyMode::Inline | ApplyMode::Off => "The agent tries again by itself.",
+            },
+        );
+    }
+
+    /// The applier answered to a notice. That it could not be asked is over, then; what it says of a generation stands.
+    fn reached(&self) {
+        if self.severity() == Some(Severity::Transient) {
+            self.board.solved(Area::Apply);
+        }
+    }
+
+    /// How bad the problem with applying is that is shown.
+    fn severity(&self) -> Option<Severity> {
+        self.board.read(|status| status.problems.get(&Area::Apply).map(|problem| problem.severity))
     }
 
     fn tell(&self, request: Request, report: Report) -> Served {
@@ -267,7 +299,10 @@ impl Surroundings {
                 self.board.solved(Area::Apply);
                 Served::Succeeded
             }
-            (Outcome::Done, Request::Notice(_)) => Served::Succeeded,
+            (Outcome::Done, Request::Notice(_)) => {
+                self.reached();
+                Served::Succeeded
+            }
             (Outcome::Refused { reason: Refusal::InstallRefused, message }, Request::ConfigChanged(generation, _)) => {
                 let refused = install.as_ref().and_then(|install| install.refused.as_ref());
                 let message = refused.map_or(message, |refused| &refused.message);
@@ -285,6 +320,7 @@ impl Surroundings {
             }
             // Told once and not again, so it cannot be mended either: it is shown with the hooks, not as a problem.
             (Outcome::Failed { message } | Outcome::Refused { message, .. }, Request::Notice(_)) => {
+                self.reached();
                 Applying::NoticeFailed { event, message }.emit();
                 Served::Failed
             }

@@ -58,6 +58,9 @@ pub enum RunError {
     /// The identities.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// What was kept of the pairing.
+    #[error(transparent)]
+    Unreadable(#[from] trust::Unreadable),
     /// The generations.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -194,7 +197,7 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
         },
         identities,
         PairingFiles::new(&paths.state),
-    );
+    )?;
     let applying = applying::run(applying::Surroundings {
         clock,
         settings,

@@ -18,7 +18,7 @@ impl IdentityStore {
     /// be read. That one stays beside it until the next renewal: it may only have the wrong owner.
     ///
     /// # Errors
-    /// When the link cannot be swapped.
+    /// When the disk does not give what is there for now, or the link cannot be swapped.
     pub fn fall_back(&self, now: Timestamp) -> Result<Option<Identity>, IdentityError> {
         let mut numbers = self.numbers()?;
         numbers.sort();
@@ -26,10 +26,17 @@ impl IdentityStore {
         // With a link that tells nothing, none of them is known to have been in use; the newest is tried as a candidate.
         let Some(damaged) = damaged else { return Ok(None) };
         let before = numbers.into_iter().rev().filter(|number| *number < damaged);
-        let sound = before.filter_map(|number| self.read(number).ok()).find(|identity| identity.leaf.not_after > now);
-        let Some(sound) = sound else { return Ok(None) };
-        disk::swap_link(&self.root.join(CURRENT), Path::new(&sound.number.folder()))?;
-        Ok(Some(sound))
+        for number in before {
+            match self.read(number) {
+                Ok(sound) if sound.leaf.not_after > now => {
+                    disk::swap_link(&self.root.join(CURRENT), Path::new(&sound.number.folder()))?;
+                    return Ok(Some(sound));
+                }
+                Err(error) if error.is_passing() => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(None)
     }
 
     /// Removes every identity, the one in use first.

@@ -135,6 +135,13 @@ pub enum IdentityError {
     },
 }
 
+impl IdentityError {
+    /// Whether the disk does not tell for now, so that nothing is known to be damaged or missing.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Disk(error) if !error.is_lasting())
+    }
+}
+
 /// The folder of identities.
 #[derive(Debug)]
 pub struct IdentityStore {
@@ -287,14 +294,20 @@ impl IdentityStore {
                 None => Err(IdentityError::Damaged { path: link, why: "it points to no identity".into() }),
             },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(DiskError::new("read the link", &link, source).into()),
+            Err(source) => Err(unreadable(DiskError::new("read the link", &link, source), &link)),
         }
     }
 
     pub(super) fn numbers(&self) -> Result<Vec<IdentityNumber>, IdentityError> {
         let entries =
             fs::read_dir(&self.root).map_err(|source| DiskError::new("read the folder", &self.root, source))?;
-        Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str().and_then(number_of)).collect())
+        let mut numbers = Vec::new();
+        for entry in entries {
+            // A folder that is read in part would hide an identity.
+            let entry = entry.map_err(|source| DiskError::new("read the folder", &self.root, source))?;
+            numbers.extend(entry.file_name().to_str().and_then(number_of));
+        }
+        Ok(numbers)
     }
 
     /// What an identity shows of itself.
@@ -329,7 +342,17 @@ impl IdentityStore {
 }
 
 fn read_file(folder: &Path, name: &str) -> Result<Zeroizing<String>, IdentityError> {
-    fs::read_to_string(folder.join(name)).map(Zeroizing::new).map_err(|error| damaged(folder, name, error.to_string()))
+    let path = folder.join(name);
+    let text = fs::read_to_string(&path).map_err(|error| unreadable(DiskError::new("read", &path, error), &path))?;
+    Ok(Zeroizing::new(text))
+}
+
+/// A file that is missing, or is not what it should be, is damage; one that the disk does not give now may be sound.
+fn unreadable(error: DiskError, path: &Path) -> IdentityError {
+    if error.is_lasting() {
+        return IdentityError::Damaged { path: path.to_owned(), why: error.source.to_string() };
+    }
+    error.into()
 }
 
 fn damaged(folder: &Path, name: &str, why: String) -> IdentityError {

@@ -130,6 +130,13 @@ pub enum PairingFileError {
     Damaged(PathBuf),
 }
 
+impl PairingFileError {
+    /// Whether the disk does not tell for now, so that nothing is known to be damaged.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Disk(error) if !error.is_lasting())
+    }
+}
+
 impl PairingFiles {
     /// The files in the state directory.
     pub fn new(state: &Path) -> Self {
@@ -171,8 +178,17 @@ impl PairingFiles {
 
     /// What became of the last token; nothing where that is not known.
     pub fn outcome(&self) -> Option<TokenOutcome> {
-        let json = read(&self.outcome).ok().flatten()?;
-        serde_json::from_str(&json).ok()
+        self.outcome_on_disk().ok().flatten()
+    }
+
+    /// The same, where it has to be told apart whether nothing is known or nothing can be read. What is damaged tells
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn outcome_on_disk(&self) -> Result<Option<TokenOutcome>, DiskError> {
+        let json = read(&self.outcome)?;
+        Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
     /// Writes down what became of a token.

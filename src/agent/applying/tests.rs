@@ -17,6 +17,9 @@ use crate::clock::Clock as _;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DONE: &str = r#"{"outcome":{"result":"done"}}"#;
+const FAILED: &str = r#"{"outcome":{"result":"failed","message":"hook 10-x ended with 1"}}"#;
+/// It hangs up.
+const SILENCE: &str = "";
 const REFUSED: &str = r#"{"install":{"written":0,"removed":0,"units":[],"warnings":[],"refused":{"at":"2026-11-22T12:00:00Z","message":"validate failed","output":["line 7: no"]}}}
 {"outcome":{"result":"refused","reason":"install-refused","message":"validate failed"}}"#;
 
@@ -28,6 +31,7 @@ struct Scene {
     asked: Rc<RefCell<Vec<(i64, String)>>>,
     /// What it answers, first to last; then that all is done.
     answers: Rc<RefCell<VecDeque<&'static str>>>,
+    notices: mpsc::UnboundedSender<Notice>,
     published: watch::Sender<Option<GenerationNumber>>,
     applied: watch::Receiver<Option<GenerationNumber>>,
     by_a_person: watch::Sender<PersonAsked>,
@@ -53,7 +57,7 @@ async fn scene(rules: &str, play: impl AsyncFnOnce(&Scene)) {
     let (published, published_receiver) = watch::channel(None);
     let (applied_sender, applied) = watch::channel(None);
     let (by_a_person, asked_receiver) = watch::channel(PersonAsked::default());
-    let (_notices, notices) = mpsc::unbounded_channel();
+    let (notice_sender, notices) = mpsc::unbounded_channel();
     let queue = run(Surroundings {
         clock,
         settings: settings_receiver,
@@ -66,7 +70,8 @@ async fn scene(rules: &str, play: impl AsyncFnOnce(&Scene)) {
         asked: asked_receiver,
     });
     let (asked, answers) = <(Rc<RefCell<Vec<_>>>, Rc<RefCell<VecDeque<_>>>)>::default();
-    let scene = Scene { world, started, board, asked, answers, published, applied, by_a_person, settings };
+    let notices = notice_sender;
+    let scene = Scene { world, started, board, asked, answers, notices, published, applied, by_a_person, settings };
     let applier = async {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -75,6 +80,9 @@ async fn scene(rules: &str, play: impl AsyncFnOnce(&Scene)) {
             let seconds = scene.world.now().as_second() - scene.started.as_second();
             scene.asked.borrow_mut().push((seconds, line.trim_end().replace(r#"{"version":1,"event":"#, "{")));
             let answer = scene.answers.borrow_mut().pop_front().unwrap_or(DONE);
+            if answer == SILENCE {
+                continue;
+            }
             stream.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
         }
     };
@@ -96,6 +104,15 @@ impl Scene {
         self.after(seconds, move || {
             published.send_replace(number(generation));
         });
+    }
+
+    fn tell_after(&self, seconds: u32, notice: Notice) {
+        let notices = self.notices.clone();
+        self.after(seconds, move || notices.send(notice).unwrap());
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.board.read(|status| status.problems.get(&Area::Apply).map(|problem| problem.what.clone()))
     }
 
     fn person_asks(&self) {
@@ -170,6 +187,74 @@ async fn what_was_refused_is_asked_for_again_only_when_something_changed_or_a_pe
         scene.person_asks();
         scene.world.pass(SECOND * 2).await;
         assert!(scene.asked().is_empty(), "what is applied is not applied again");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn that_the_applier_could_not_be_asked_is_over_once_a_notice_was_told() {
+    for answer in [DONE, FAILED] {
+        scene(RULE, async |scene| {
+            scene.answers.borrow_mut().extend([SILENCE, answer]);
+            scene.tell_after(1, Notice::Paired);
+            scene.world.pass(SECOND * 2).await;
+            let problem = scene.problem().unwrap();
+            assert!(problem.starts_with("Hooks for paired were not run") && problem.ends_with('.'), "{problem}");
+            scene.world.pass(SECOND * 600).await;
+            assert_eq!(scene.asked().len(), 2);
+            assert_eq!(scene.problem(), None);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_needs_a_person_stays_to_be_seen_whatever_becomes_of_a_notice() {
+    scene(RULE, async |scene| {
+        scene.answers.borrow_mut().extend([REFUSED, SILENCE, DONE]);
+        scene.publish_after(1, 1);
+        scene.world.pass(SECOND * 2).await;
+        let refused = scene.problem();
+        assert!(refused.is_some());
+        scene.tell_after(1, Notice::Renewed);
+        scene.world.pass(SECOND * 2).await;
+        assert_eq!((scene.asked().len(), scene.problem()), (2, refused.clone()), "it could not be told");
+        scene.world.pass(SECOND * 600).await;
+        assert_eq!((scene.asked().len(), scene.problem()), (1, refused), "it was told");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_goes_back_after_a_failure_has_the_one_before_applied_again() {
+    scene(RULE, async |scene| {
+        scene.answers.borrow_mut().extend([DONE, FAILED]);
+        scene.publish_after(1, 1);
+        scene.publish_after(3, 2);
+        scene.publish_after(5, 1);
+        scene.world.pass(SECOND * 600).await;
+        assert_eq!(
+            scene.asked(),
+            [(1, changed(1)), (3, changed(2)), (5, changed(1))],
+            "files of the second may be there"
+        );
+        assert_eq!(scene.problem(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_over_once_what_is_applied_is_current_again() {
+    scene(RULE, async |scene| {
+        scene.answers.borrow_mut().extend([DONE, REFUSED]);
+        scene.publish_after(1, 1);
+        scene.publish_after(3, 2);
+        scene.world.pass(SECOND * 4).await;
+        assert!(scene.problem().is_some());
+        scene.publish_after(1, 1);
+        scene.world.pass(SECOND * 600).await;
+        assert_eq!(scene.asked(), [(1, changed(1)), (3, changed(2))], "its files are there as they were");
+        assert_eq!(scene.problem(), None);
     })
     .await;
 }

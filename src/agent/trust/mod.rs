@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::endeavour::{Endeavour, Step};
+pub use self::resume::Unreadable;
 use super::board::Board;
 use super::configuration::ClearOrder;
 use super::pulse::Pulse;
@@ -144,11 +145,14 @@ impl InUse {
 impl TrustLoop {
     /// Goes on where an earlier process ended: with the identity in use, an identity that was not tried yet, or a
     /// pairing between its two requests.
-    pub fn new(around: Surroundings, store: IdentityStore, files: PairingFiles) -> Self {
+    ///
+    /// # Errors
+    /// When the disk does not give what was kept: then nothing is known, and nothing may be concluded.
+    pub fn new(around: Surroundings, store: IdentityStore, files: PairingFiles) -> Result<Self, Unreadable> {
         let mut this =
             Self { around, store, files, current: None, lost: None, by_token: None, waiting: None, renewal: None };
-        this.resume();
-        this
+        this.resume()?;
+        Ok(this)
     }
 
     /// Runs until the process ends.

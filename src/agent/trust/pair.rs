@@ -34,7 +34,7 @@ impl TrustLoop {
         match endeavour.step {
             // A token that is refused may have come in the way of a pairing that can still be brought to its end.
             Step::Introduce { token, file, lost } => match self.introduce(token, file, lost, failures).await {
-                None => self.unfinished().0,
+                None => self.unfinished(),
                 next => next,
             },
             Step::Enrol { pending, key } => self.enrol(pending, key, failures).await,

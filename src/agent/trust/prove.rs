@@ -150,7 +150,7 @@ impl TrustLoop {
         };
         match self.store.discard(candidate.number) {
             // With nothing in use, an older identity whose link was lost may still do.
-            Ok(()) if next.is_none() && self.current.is_none() => self.unfinished().0,
+            Ok(()) if next.is_none() && self.current.is_none() => self.unfinished(),
             Ok(()) => next,
             Err(error) => {
                 event::Identity::Stays { what: "an unusable identity", error: &error }.emit();

@@ -105,7 +105,8 @@ impl Scene {
             },
             IdentityStore::open(state).unwrap(),
             PairingFiles::new(state),
-        );
+        )
+        .unwrap();
         let noting = async {
             while let Some(notice) = notice_receiver.recv().await {
                 notices.borrow_mut().push(notice);
