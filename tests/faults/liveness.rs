@@ -75,6 +75,22 @@ impl Room {
         breaches
     }
 
+    /// Waits until the agent tells of any trouble, or for so long.
+    pub async fn is_told_of(&self, most: Duration) {
+        let client = self.client();
+        let told = async {
+            let mut after = None;
+            while let Ok(status) = client.status(after).await {
+                if !status.problems.is_empty() {
+                    return;
+                }
+                after = Some(status.revision);
+            }
+        };
+        // Not all troubles are worth a word.
+        let _ = tokio::time::timeout(most, told).await;
+    }
+
     fn client(&self) -> Client {
         Client::new(&self.host().path("run/control.sock")).unwrap()
     }

@@ -10,6 +10,7 @@
 #![allow(dead_code)]
 
 mod campaign;
+mod effects;
 #[allow(dead_code, reason = "the tests of the agent use all of it")]
 #[path = "../agent/host.rs"]
 mod host;
@@ -25,6 +26,7 @@ mod room;
 #[allow(dead_code, reason = "the tests of the agent use all of it")]
 #[path = "../agent/scene.rs"]
 mod scene;
+mod schedules;
 #[allow(dead_code, reason = "the tests of the agent use all of it")]
 #[path = "../agent/tree.rs"]
 mod tree;

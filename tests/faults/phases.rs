@@ -56,7 +56,7 @@ impl Phase {
                 (Endpoint::SecuredConnector, "signCertificateSigningRequest"),
             ],
             Self::Fetch => &[(Endpoint::Director, "applicationsForRuntime")],
-            Self::Report => &[(Endpoint::Director, "runtime"), (Endpoint::Director, "setRuntimeLabel")],
+            Self::Report => &[(Endpoint::Director, "Runtime"), (Endpoint::Director, "setRuntimeLabel")],
             Self::Bind => &[(Endpoint::Director, "requestBundleInstanceAuthCreation")],
         }
     }
