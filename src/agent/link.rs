@@ -28,11 +28,16 @@ const LONGEST_PAGE: Duration = Duration::from_secs(600);
 /// The largest answer of a Connector that is taken: 1 MiB. A certificate chain has a few KiB.
 const CONNECTOR_ANSWER: u64 = 1024 * 1024;
 
+/// How long the whole of a short answer may take from its first byte on.
+pub fn brief(settings: &Settings) -> Duration {
+    2 * settings.plane.stall_timeout.get()
+}
+
 fn connector_limits(settings: &Settings) -> Limits {
     let plane = &settings.plane;
     Limits {
         answer_timeout: plane.answer_timeout.get(),
-        whole_timeout: 2 * plane.stall_timeout.get(),
+        whole_timeout: brief(settings),
         max_answer: plane.max_answer.get().min(CONNECTOR_ANSWER),
     }
 }
@@ -88,7 +93,7 @@ pub fn connector_with_identity(settings: &Settings, identity: &Identity) -> Resu
 pub fn director(settings: &Settings, identity: &Identity, protocol: Protocol) -> Result<Director, TrustError> {
     let graphql =
         endpoint(settings, &identity.record.director_url, Some(&identity.client), director_limits(settings), protocol)?;
-    Ok(Director::new(graphql, identity.record.tenant.clone()))
+    Ok(Director::new(graphql, identity.record.tenant.clone()).with_brief_answers(brief(settings)))
 }
 
 /// An endpoint to knock at, with a certificate where one is to be shown.

@@ -35,7 +35,7 @@ impl Director {
         context: &str,
         input_params: Option<&SecretString>,
     ) -> Result<InstanceAuth, CallError> {
-        let graphql = self.graphql.clone().confiding(input_params.map(confided::values).unwrap_or_default());
+        let graphql = self.brief.clone().confiding(input_params.map(confided::values).unwrap_or_default());
         let parameters = input_params.map(|parameters| parameters.expose_secret());
         let variables = wire::CreationVariables { bundle, context, parameters };
         let judge = |answer: wire::Requested| Ok(convert::instance_auth(answer.requested));
@@ -53,7 +53,7 @@ impl Director {
         id: &InstanceAuthId,
     ) -> Result<InstanceAuth, CallError> {
         let judge = |answer: wire::Requested| that_one(convert::instance_auth(answer.requested), id);
-        self.graphql.call_then(dialect.queries().auth_deletion, wire::AuthVariables { auth: id }, judge).await
+        self.brief.call_then(dialect.queries().auth_deletion, wire::AuthVariables { auth: id }, judge).await
     }
 
     /// Looks at one instance auth; `None` if it is gone.
@@ -67,7 +67,7 @@ impl Director {
     ) -> Result<Option<InstanceAuth>, CallError> {
         let judge =
             |answer: wire::FoundAuth| answer.found.map(|found| that_one(convert::instance_auth(found), id)).transpose();
-        let answer = self.graphql.call_then(dialect.queries().auth, wire::AuthVariables { auth: id }, judge).await;
+        let answer = self.brief.call_then(dialect.queries().auth, wire::AuthVariables { auth: id }, judge).await;
         unless_gone(answer, ONE)
     }
 

@@ -15,6 +15,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use serde_json::Value;
@@ -36,6 +37,8 @@ pub use text::{Found, TextAnswer, Unreadable};
 #[derive(Debug, Clone)]
 pub struct Director {
     graphql: Graphql,
+    /// The same for answers that are short, and need not be given the time that a page has.
+    brief: Graphql,
 }
 
 /// Who the plane takes the caller for.
@@ -101,7 +104,13 @@ impl Director {
             }
             None => graphql,
         };
-        Self { graphql }
+        Self { brief: graphql.clone(), graphql }
+    }
+
+    /// Gives short answers no longer than this from their first byte on: whatever comes after them waits meanwhile.
+    #[must_use]
+    pub fn with_brief_answers(self, whole_timeout: Duration) -> Self {
+        Self { brief: self.graphql.clone().hastened(whole_timeout), ..self }
     }
 
     /// Asks who we are.
@@ -109,7 +118,7 @@ impl Director {
     /// # Errors
     /// When no usable answer comes.
     pub async fn viewer(&self) -> Result<Viewer, CallError> {
-        self.graphql.call_then(dialect::VIEWER, NoVariables {}, |answer: wire::ViewerAnswer| Ok(answer.into())).await
+        self.brief.call_then(dialect::VIEWER, NoVariables {}, |answer: wire::ViewerAnswer| Ok(answer.into())).await
     }
 
     /// Asks which Runtime we are.
@@ -124,7 +133,7 @@ impl Director {
                 Err(Fault::NotARuntime(excerpt(&viewer.kind, &[]).into()))
             }
         };
-        self.graphql.call_then(dialect::VIEWER, NoVariables {}, judge).await
+        self.brief.call_then(dialect::VIEWER, NoVariables {}, judge).await
     }
 
     /// Reads everything that `runtime` may use, as it is at one instant.
@@ -158,7 +167,7 @@ impl Director {
     pub async fn runtime(&self, runtime: &RuntimeId) -> Result<RuntimeInfo, CallError> {
         let unknown = || Fault::UnknownRuntime(runtime.as_str().into());
         let known = |answer: wire::RuntimeAnswer| answer.runtime.ok_or_else(unknown);
-        let wire = self.graphql.call_then(dialect::RUNTIME, wire::RuntimeVariables { runtime }, known).await?;
+        let wire = self.brief.call_then(dialect::RUNTIME, wire::RuntimeVariables { runtime }, known).await?;
         Ok(RuntimeInfo {
             id: wire.id,
             name: wire.name,
@@ -173,7 +182,7 @@ impl Director {
     /// When no usable answer comes; the label may then be set or not.
     pub async fn set_label(&self, runtime: &RuntimeId, key: &str, value: &Value) -> Result<(), CallError> {
         let variables = wire::LabelVariables { runtime, key, value };
-        let _: wire::LabelAnswer = self.graphql.call(dialect::SET_LABEL, variables).await?;
+        let _: wire::LabelAnswer = self.brief.call(dialect::SET_LABEL, variables).await?;
         Ok(())
     }
 

@@ -92,6 +92,13 @@ impl Graphql {
         self
     }
 
+    /// Gives the whole of an answer no longer than this.
+    #[must_use]
+    pub fn hastened(mut self, whole_timeout: Duration) -> Self {
+        self.limits.whole_timeout = self.limits.whole_timeout.min(whole_timeout);
+        self
+    }
+
     /// Sends a header with every request.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: HeaderValue) -> Self {

@@ -298,6 +298,22 @@ async fn an_answer_that_drips_without_end_is_given_up_however_steadily_it_does()
 }
 
 #[tokio::test]
+async fn a_short_answer_that_drips_is_given_up_sooner_than_a_page() {
+    let paired = Paired::new().await;
+    paired.plane.fault(Fault::on(Endpoint::Director).drip(1, Duration::from_millis(100)).times(2));
+    let director = paired.director_with(LIMITS, None).with_brief_answers(Duration::from_secs(1));
+    for error in [
+        director.viewer().await.unwrap_err(),
+        director.set_label(&paired.runtime, "site", &"fra-1".into()).await.unwrap_err(),
+    ] {
+        assert!(matches!(error.fault, transport::Fault::Timeout(limit) if limit.as_secs() == 1), "{error}");
+    }
+    paired.plane.fault(Fault::on(Endpoint::Director).drip(64, Duration::from_millis(50)));
+    let fetched = director.fetch(&paired.runtime, &FetchOptions::default()).await.unwrap();
+    assert_eq!(ids_of(&fetched.snapshot), ids_at(&paired), "a page has its time");
+}
+
+#[tokio::test]
 async fn a_plane_with_smaller_pages_is_asked_for_smaller_ones() {
     let paired = Paired::with(Options { max_page: 100, ..Options::default() }).await;
     paired.plane.generate(Generate { applications: 150, ..Generate::default() });

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{ConfigurationLoop, Report};
-use crate::agent::labels;
 use crate::agent::status::{Area, Severity};
+use crate::agent::{labels, link};
 use crate::backoff::Backoff;
 use crate::clock::Due;
 use crate::event;
@@ -20,9 +20,12 @@ impl ConfigurationLoop {
     pub(super) async fn report(&mut self, failures: u32) {
         let Some(plane) = &self.plane else { return };
         let settings = self.around.settings.borrow().clone();
-        let request = settings.plane.connect_timeout.get() + settings.plane.answer_timeout.get();
-        self.around.pulse.within(8 * request);
         let wanted = labels::wanted(&settings.report);
+        let request =
+            settings.plane.connect_timeout.get() + settings.plane.answer_timeout.get() + link::brief(&settings);
+        // One to look at them, and one for each that differs.
+        let requests = u32::try_from(wanted.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.around.pulse.within(request.saturating_mul(requests));
         match labels::set(&plane.director, &plane.runtime, &wanted).await {
             Ok(()) => {
                 self.around.board.solved(Area::Report);
