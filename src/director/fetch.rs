@@ -13,6 +13,7 @@ use super::paging::{Drift, Next, Walk};
 use super::wire::{self, Identified, Page, PageVariables};
 use super::{Dialect, Director, Documents, FetchError, FetchOptions, Fetched, PageSize, convert, dialect};
 use crate::ids::{ApplicationId, BundleId, RuntimeId};
+use crate::snapshot::pack::Packer;
 use crate::snapshot::{self, NAMING_LABEL, Naming, Snapshot};
 use crate::transport::{Again, AnswerSum, CallError, Fault, GraphqlError, Operation};
 
@@ -183,6 +184,7 @@ impl<'a> Reader<'a> {
                     let next = walk.take(ids, &known.page.place()).map_err(|drift| Stop::shifted(list, drift))?;
                     self.count(known.page.items)?;
                     known.applications.into_iter().for_each(|place| packer.keep(place.clone()));
+                    self.weigh(&packer)?;
                     pages.note(Arc::clone(known.page));
                     next
                 }
@@ -194,6 +196,7 @@ impl<'a> Reader<'a> {
                         let known = self.beginning.kept.and_then(|kept| kept.place_of(&application.id));
                         let application = self.application(application).await?;
                         packer.take(application, known).map_err(FetchError::Spool)?;
+                        self.weigh(&packer)?;
                     }
                     // What more than this answer decided is not known by it.
                     if self.requests == requests {
@@ -286,6 +289,17 @@ impl<'a> Reader<'a> {
         if self.items > self.options.max_items {
             let what = "applications, bundles and definitions together".to_owned();
             return Err(FetchError::TooMany { what, count: self.items, limit: self.options.max_items }.into());
+        }
+        Ok(())
+    }
+
+    /// Holds what was taken against the bound on it: a plane gone wrong must not fill this host's disk.
+    fn weigh(&self, packer: &Packer) -> Result<(), Stop> {
+        let limit = self.options.max_bytes;
+        if packer.length() > u64::from(limit) {
+            let what = "bytes of applications".to_owned();
+            let count = u32::try_from(packer.length()).unwrap_or(u32::MAX);
+            return Err(FetchError::TooMany { what, count, limit }.into());
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::num::NonZeroU8;
 use serde::{Deserialize, Serialize};
 
 use super::Dialect;
+use crate::snapshot::pack;
 
 /// How many applications a page has; 1 to 200, which is what planes accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -112,6 +113,8 @@ pub struct FetchOptions {
     pub max_applications: u32,
     /// How many things of all kinds are taken.
     pub max_items: u32,
+    /// How many bytes the applications may take at rest.
+    pub max_bytes: u32,
     /// How many requests one fetch may take.
     pub max_requests: u32,
 }
@@ -121,7 +124,7 @@ impl FetchOptions {
     pub const ATTEMPTS: NonZeroU8 = NonZeroU8::new(3).expect("three is not zero");
     /// Many times what the largest landscapes have.
     pub const MAX_APPLICATIONS: u32 = 200_000;
-    /// Definitions are most of them: a bound on memory that no real landscape meets.
+    /// Definitions are most of them: a bound that no real landscape meets.
     pub const MAX_ITEMS: u32 = 2_000_000;
     /// Enough for the largest number of applications in the smallest pages, with room for continuations.
     pub const MAX_REQUESTS: u32 = 20_000;
@@ -136,6 +139,7 @@ impl Default for FetchOptions {
             attempts: Self::ATTEMPTS,
             max_applications: Self::MAX_APPLICATIONS,
             max_items: Self::MAX_ITEMS,
+            max_bytes: pack::LARGEST,
             max_requests: Self::MAX_REQUESTS,
         }
     }

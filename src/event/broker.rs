@@ -1,7 +1,5 @@
 //! What is said of the service broker: instances, bindings and what becomes of them. Never what is in them.
 
-use std::fmt::Display;
-
 use crate::broker::BindingKey;
 use crate::ids::{InstanceAuthId, ServiceInstanceId};
 use crate::metrics::metrics;
@@ -12,8 +10,6 @@ pub enum Broker<'a> {
     Provisioned(&'a ServiceInstanceId),
     /// An instance is gone.
     Deprovisioned(&'a ServiceInstanceId),
-    /// What the plane said cannot be read again, and the catalog stays.
-    NotLearned(&'a dyn Display),
     /// The plane has asked an application for credentials.
     Waits {
         /// The binding.
@@ -62,10 +58,6 @@ impl Broker<'_> {
         match self {
             Self::Provisioned(id) => tracing::info!(instance_id = %id, "the service instance {id} is made"),
             Self::Deprovisioned(id) => tracing::info!(instance_id = %id, "the service instance {id} is removed"),
-            Self::NotLearned(error) => tracing::warn!(
-                "the catalog of the service broker stays as it is until the next poll, for what the plane said cannot be \
-                 read: {error}"
-            ),
             Self::Waits { key, auth } => tracing::info!(
                 binding_id = %key.binding, instance_id = %key.instance, auth_id = %auth,
                 "the binding {key} waits for its application to give credentials"

@@ -1,5 +1,5 @@
-//! The forms in which a snapshot is on disk. Each version has types of its own, which do not follow the plane's words
-//! or the program's, so that what an older version wrote can be read for ever.
+//! The forms in which a snapshot is on disk. Their types follow neither the plane's words nor the program's, so that what an
+//! older version wrote can be read for ever; an application's line is the same in all, so far.
 //!
 //! A change of the form is a new module beside [`v2`], another [`NEWEST`], and another arm where the file is read; the
 //! old module keeps what reading takes.

@@ -26,11 +26,11 @@ use zeroize::Zeroizing;
 use super::form::{self, v1, v2};
 use crate::disk::{self, DiskError, Unpublished};
 use crate::event;
-use crate::snapshot::pack::Source;
-use crate::snapshot::{Place, RepeatedApplication, Snapshot};
+use crate::snapshot::pack::{self, Source};
+use crate::snapshot::{RepeatedApplication, Snapshot};
 
-/// The largest file that is written or read: 1 GiB, far more than what a fetch takes.
-const LARGEST: u64 = 1024 * 1024 * 1024;
+/// The largest file that is written or read: 1.25 GiB, what a fetch takes at most, and room for what is known of texts.
+const LARGEST: u64 = pack::LARGEST as u64 / 4 * 5;
 
 /// The longest header; today's is a fifth of it.
 const LONGEST_HEADER: u64 = 1024;
@@ -135,6 +135,8 @@ impl SnapshotFile {
     /// Reads it. Blocks. One that is damaged, or that a newer version of this program wrote, is put aside as
     /// `snapshot.json.damaged`, with a warning; one that cannot be read stays where it is.
     pub fn load(&mut self) -> Option<Kept> {
+        // Whatever was known of it before is not what is there now.
+        self.known = None;
         let path = &self.path;
         let file = match self.open() {
             Ok(file) => file?,
@@ -144,8 +146,9 @@ impl SnapshotFile {
             }
         };
         match parse(file, path) {
-            Ok(kept) => {
-                self.known = Some(Arc::clone(&kept.snapshot));
+            Ok((version, kept)) => {
+                // An older form is in memory as a whole; the next poll writes it anew.
+                self.known = (version == form::NEWEST).then(|| Arc::clone(&kept.snapshot));
                 Some(kept)
             }
             Err(Damage::Disk(error)) => {
@@ -170,7 +173,7 @@ impl SnapshotFile {
     pub fn look(&self) -> Result<Option<Kept>, Unusable> {
         let Some(file) = self.open()? else { return Ok(None) };
         match parse(file, &self.path) {
-            Ok(kept) => Ok(Some(kept)),
+            Ok((_, kept)) => Ok(Some(kept)),
             Err(Damage::Disk(error)) => Err(DiskError::new("read", &self.path, error).into()),
             Err(damage) => Err(Unusable::Damaged { path: self.path.clone(), why: damage.to_string() }),
         }
@@ -182,6 +185,13 @@ impl SnapshotFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(DiskError::new("read", &self.path, error)),
         }
+    }
+
+    /// Lets go of what is known to be in it, where that cannot be read any more: a file that was changed behind our back, or
+    /// a bad disk, must not be in the way of what the plane says next. Blocks. Whether it let go.
+    pub fn doubt(&mut self) -> bool {
+        let readable = |known: &Arc<Snapshot>| known.applications().all(|application| application.is_ok());
+        self.known.take_if(|known| !readable(known)).is_some()
     }
 
     /// Makes it hold `snapshot`, read at `read_at`. Blocks. Where it holds the same already, it stays as it is, with the
@@ -209,15 +219,15 @@ impl SnapshotFile {
     /// Writes it, and gives what it holds, by its places there: the files that the snapshot was in are let go.
     fn write(&self, snapshot: &Snapshot, read_at: Timestamp) -> Result<Snapshot, DiskError> {
         let failed = |source| DiskError::new("write", &self.path, source);
-        if snapshot.places().iter().map(Place::length).sum::<u64>() > LARGEST {
-            return Err(failed(io::ErrorKind::FileTooLarge.into()));
-        }
         let mut header = Header { version: form::NEWEST, read_at, sha256: Sum::begin(form::NEWEST, read_at).end() };
         let mut file = Unpublished::new_in(self.folder())?;
         // A header of the same length, for now: the sum is known when all is written.
         let length = write_header(&header, &mut file).map_err(failed)?;
         let (places, sum) = self.write_content(snapshot, read_at, &mut file)?;
         header.sha256 = sum.end();
+        if file.stream_position().map_err(failed)? > LARGEST {
+            return Err(failed(io::ErrorKind::FileTooLarge.into()));
+        }
         file.rewind().map_err(failed)?;
         write_header(&header, &mut file).map_err(failed)?;
         let source = Source::File { file: file.reader().map_err(failed)?, path: self.path.clone() };
@@ -307,7 +317,7 @@ impl<T: Read> Read for Summed<T> {
     }
 }
 
-fn parse(file: File, path: &Path) -> Result<Kept, Damage> {
+fn parse(file: File, path: &Path) -> Result<(u32, Kept), Damage> {
     #[derive(Deserialize)]
     struct Versioned {
         version: u32,
@@ -350,7 +360,7 @@ fn parse(file: File, path: &Path) -> Result<Kept, Damage> {
     if summed.into_inner().sum.end() != header.sha256 {
         return Err(Damage::Checksum);
     }
-    Ok(Kept { snapshot: Arc::new(snapshot), read_at: header.read_at })
+    Ok((version, Kept { snapshot: Arc::new(snapshot), read_at: header.read_at }))
 }
 
 #[cfg(test)]

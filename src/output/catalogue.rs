@@ -6,6 +6,8 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use aws_lc_rs::digest;
+
 use super::folder::PUBLIC;
 use super::layout::Layout;
 use super::manifest::{Entry, GenerationNumber, Manifest};
@@ -14,7 +16,7 @@ use super::render::Names;
 use super::store::OutputError;
 use crate::disk::{self, DiskError};
 use crate::ids::ApplicationId;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Sha256, Snapshot};
 
 /// The name of the file.
 pub(super) const CATALOGUE: &str = "applications.json";
@@ -30,14 +32,23 @@ const INDENT: &str = "    ";
 pub(super) struct Catalogue {
     generation: GenerationNumber,
     length: u64,
-    places: Vec<(u64, u32)>,
+    places: Vec<Fragment>,
+}
+
+/// What stands there of an application.
+#[derive(Debug, Clone, Copy)]
+struct Fragment {
+    at: u64,
+    length: u32,
+    /// What was written: nothing else is carried on from one generation to the next.
+    sum: Sha256,
 }
 
 /// The file of a generation, opened to be copied from.
 pub(super) struct Before<'a> {
     file: File,
     manifest: &'a Manifest,
-    places: &'a [(u64, u32)],
+    places: &'a [Fragment],
 }
 
 impl Catalogue {
@@ -62,7 +73,7 @@ impl Catalogue {
     ) -> Result<Self, OutputError> {
         let failed = |error| DiskError::new("write", path, error);
         let out = BufWriter::with_capacity(BUFFER, disk::create_unsynced(path, PUBLIC)?);
-        let mut out = Counted { out, length: 0 };
+        let mut out = Counted { out, length: 0, sum: digest::Context::new(&digest::SHA256) };
         let mut unchanged = before.map(Before::entries).into_iter().flatten().peekable();
         let mut places = Vec::with_capacity(snapshot.len());
         begin(&mut out, snapshot, manifest.generation).map_err(failed)?;
@@ -72,6 +83,7 @@ impl Catalogue {
             let end = if places.is_empty() { "\n" } else { ",\n" };
             out.write_all(end.as_bytes()).map_err(failed)?;
             let at = out.length;
+            out.sum = digest::Context::new(&digest::SHA256);
             while unchanged.next_if(|(known, ..)| *known < id).is_some() {}
             let known = unchanged.next_if(|(known, ..)| *known == id).filter(|(_, known, _)| *known == entry);
             // What cannot be copied is made.
@@ -91,7 +103,7 @@ impl Catalogue {
                 }
             }
             let length = u32::try_from(out.length - at).map_err(|_| failed(io::ErrorKind::FileTooLarge.into()))?;
-            places.push((at, length));
+            places.push(Fragment { at, length, sum: Sha256::of(out.sum.clone()) });
         }
         let end: &[u8] = if places.is_empty() { b"]\n}\n" } else { b"\n  ]\n}\n" };
         out.write_all(end).and_then(|()| out.flush()).map_err(failed)?;
@@ -109,29 +121,31 @@ fn begin(out: &mut impl Write, snapshot: &Snapshot, generation: GenerationNumber
 }
 
 impl Before<'_> {
-    fn entries(&self) -> impl Iterator<Item = (&ApplicationId, &Entry, (u64, u32))> {
+    fn entries(&self) -> impl Iterator<Item = (&ApplicationId, &Entry, Fragment)> {
         let places = self.places.iter().copied();
         self.manifest.applications.iter().zip(places).map(|((id, entry), place)| (id, entry, place))
     }
 
     /// What was written of an application.
-    fn copy(&self, (at, length): (u64, u32)) -> io::Result<Vec<u8>> {
+    fn copy(&self, Fragment { at, length, sum }: Fragment) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length as usize];
         self.file.read_exact_at(&mut bytes, at)?;
-        Ok(bytes)
+        if Sha256::of_bytes(&bytes) == sum { Ok(bytes) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 }
 
-/// What passes bytes on, and counts them.
+/// What passes bytes on, counts them, and sums them up.
 struct Counted<W> {
     out: W,
     length: u64,
+    sum: digest::Context,
 }
 
 impl<W: Write> Write for Counted<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.out.write(bytes)?;
         self.length += count as u64;
+        self.sum.update(&bytes[..count]);
         Ok(count)
     }
 

@@ -172,9 +172,10 @@ impl Store {
         }
     }
 
-    /// The names of what is published.
-    pub fn names(&self) -> Arc<Names> {
-        Arc::clone(&self.names)
+    /// The names of what is published. None where that is not what the plane last said, as after a rollback, or was not
+    /// compared with it yet: names inside an application are known only by then.
+    pub fn names(&self) -> Option<Arc<Names>> {
+        self.made_from.as_ref().map(|_| Arc::clone(&self.names))
     }
 
     /// Publishes `snapshot`, of which this is the draft. Blocks.

@@ -19,8 +19,12 @@ use super::{Application, Sha256, line};
 use crate::disk::DiskError;
 use crate::ids::ApplicationId;
 
+/// What all applications of a snapshot may take at rest: 1 GiB. A hundred thousand take less, and no plane may fill the
+/// disk of a host.
+pub(crate) const LARGEST: u32 = 1024 * 1024 * 1024;
+
 /// Up to this size, a pack that is being made is in memory: 1 MiB, a few hundred applications. Hosts that may use no
-/// more than that write nothing at all for a poll that brings nothing new.
+/// more than that write nothing at all for a list that brings nothing new.
 const IN_MEMORY: usize = 1024 * 1024;
 
 /// What is collected before it is written: 64 KiB.
@@ -179,7 +183,10 @@ fn changed(path: &Path) -> DiskError {
 pub(crate) struct Packer {
     lines: Lines,
     listed: Vec<Listed>,
+    /// What was written here.
     written: u64,
+    /// What all that was taken takes, wherever it lies.
+    length: u64,
     /// One after the other, the lines of all applications: made once, and wiped.
     buffer: Zeroizing<Vec<u8>>,
 }
@@ -219,7 +226,7 @@ impl Packer {
     }
 
     fn new(lines: Lines) -> Self {
-        Self { lines, listed: Vec::new(), written: 0, buffer: Zeroizing::default() }
+        Self { lines, listed: Vec::new(), written: 0, length: 0, buffer: Zeroizing::default() }
     }
 
     /// Takes an application. Where `known` has just the same, it is that.
@@ -242,12 +249,19 @@ impl Packer {
         }
         self.listed.push(Listed::New(about, self.written));
         self.written += self.buffer.len() as u64;
+        self.length += self.buffer.len() as u64;
         Ok(())
     }
 
     /// Takes an application that is at rest already.
     pub(crate) fn keep(&mut self, place: Place) {
+        self.length += place.length();
         self.listed.push(Listed::Known(place));
+    }
+
+    /// How many bytes all that was taken has.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
     }
 
     /// The places of all that was taken, in that order.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use plane::{Dialect, Endpoint, Fault, Options, Request};
 use runtime_agent::agent::status::{Area, Status};
+use runtime_agent::config::{Brokerage, Specifications};
 
 use crate::following::application;
 use crate::host::{Host, said};
@@ -221,4 +222,33 @@ async fn the_dialect_is_found_out_once_and_anew_when_the_plane_changes() {
     let agent = scene.host.start().await;
     agent.wait_for("a poll", |status| is_settled(status) && asked_since_the_start(status)).await;
     assert_eq!(refused(&scene.plane.requests()), 0, "the change is remembered");
+}
+
+#[tokio::test]
+async fn what_is_kept_may_be_spoilt_under_a_running_agent_and_the_polls_after_that_mend_it() {
+    // Texts and the broker are what needs it without a change at the plane.
+    for specifications in [Specifications::Read, Specifications::LeftOut] {
+        let scene = Scene::with(Options::default(), |settings| {
+            settings.sync.specifications = specifications;
+            settings.broker.enabled = Brokerage::Open;
+        })
+        .await;
+        let agent = scene.paired().await;
+        // In place, as an editor or a bad disk does.
+        fs::write(scene.host.path(KEPT), "spoilt").unwrap();
+        agent.sync().await;
+        agent.wait_for("the complaint", |status| problem(status, Area::Output).contains("snapshot.json")).await;
+        assert!(agent.sync().await.done);
+        agent.wait_for("everything to be well", is_settled).await;
+        assert!(scene.host.read(KEPT).starts_with("{\"version\":2"), "{specifications:?}");
+        scene.plane.put_application(application("New", "canary-new"));
+        assert!(agent.sync().await.done);
+        let status = agent.status().await;
+        assert_eq!((status.output.unwrap().applications, status.problems.len()), (4, 0), "{specifications:?}");
+        agent.terminate().await;
+        scene.plane.fault(refuses());
+        let agent = scene.host.start().await;
+        assert_eq!(agent.wait_for("a poll that failed", is_cut_off).await.output.unwrap().applications, 4);
+        assert!(!scene.host.log().contains("put aside"));
+    }
 }

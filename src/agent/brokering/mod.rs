@@ -12,6 +12,7 @@ mod simulation;
 mod turns;
 mod waiting;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -30,6 +31,7 @@ use super::configuration::{SyncOrder, aside};
 use super::link;
 use super::newest::Newest;
 use super::pulse::Pulse;
+use super::status::{Area, Severity};
 use crate::backoff::Backoff;
 use crate::broker::{
     BindingKey, Catalog, Change, Heard, Order, Records, Refusal, SpecificationFiles, Step, Store, step,
@@ -38,7 +40,6 @@ use crate::clock::{Due, SharedClock};
 use crate::config::{Brokerage, Each, Settings};
 use crate::director::{Dialect, Director};
 use crate::disk::DiskError;
-use crate::event;
 use crate::identity::Identity;
 use crate::ids::{InstanceAuthId, RuntimeId};
 use crate::output::Names;
@@ -69,6 +70,24 @@ pub struct Learned {
     pub dialect: Option<Dialect>,
     /// Where this comes from.
     pub origin: Origin,
+    /// Where it is noted that this cannot be read.
+    pub misread: Misread,
+}
+
+/// Whether what was learned could not be read, so that whoever keeps it looks at it before the next poll.
+#[derive(Debug, Clone, Default)]
+pub struct Misread(Rc<Cell<bool>>);
+
+impl Misread {
+    /// Notes that it could not.
+    fn note(&self) {
+        self.0.set(true);
+    }
+
+    /// Whether that was noted since it was last asked.
+    pub fn take(&self) -> bool {
+        self.0.take()
+    }
 }
 
 /// Where what the plane last said comes from.
@@ -316,7 +335,7 @@ impl BrokerLoop {
             return;
         }
         self.around.pulse.within(LONGEST_TURN);
-        let Learned { snapshot, names, dialect, origin } = learned;
+        let Learned { snapshot, names, dialect, origin, misread } = learned;
         self.dialect = dialect.or(self.dialect);
         let (before, runtime) = (self.records.names.clone(), snapshot.runtime().clone());
         let current = self.around.settings.borrow().paths.config().join("current");
@@ -327,7 +346,16 @@ impl BrokerLoop {
         });
         let (catalog, listed) = match catalog.await {
             Ok(made) => made,
-            Err(error) => return event::Broker::NotLearned(&error).emit(),
+            Err(error) => {
+                misread.note();
+                return self.around.board.problem(
+                    Area::Output,
+                    Severity::ActionNeeded,
+                    format!("The catalog of the service broker cannot be made of what the plane said: {error}."),
+                    "The catalog stays as it was, and the next poll fetches everything anew; `runtime-agent sync` polls at \
+                     once. Removals that a person agreed to with the last one have to be agreed to again.",
+                );
+            }
         };
         if *catalog.names() != self.records.names {
             // Not written, they are given anew; a failure is on the board.

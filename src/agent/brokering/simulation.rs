@@ -12,7 +12,7 @@ use plane::model::{Auth, Condition, Credential};
 use plane::{Dialect, Endpoint, Fault, Generate, KeyAlgorithm, Options, Plane, RetryAfter, Verdict};
 use tokio::sync::{mpsc, watch};
 
-use super::{BrokerLoop, Learned, Origin, Surroundings};
+use super::{BrokerLoop, Learned, Misread, Origin, Surroundings};
 use crate::agent::board::Board;
 use crate::agent::link;
 use crate::agent::newest::Newest;
@@ -116,6 +116,7 @@ impl Scene {
         let runtime = self.runtime.parse().unwrap();
         if let Ok(fetched) = director.fetch(&runtime, &FetchOptions::default()).await {
             life.learned.put(Learned {
+                misread: Misread::default(),
                 snapshot: fetched.snapshot.into(),
                 names: Arc::new(Names::default()),
                 dialect: Some(fetched.dialect),

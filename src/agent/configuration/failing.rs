@@ -15,7 +15,16 @@ use crate::transport::{Protocol, Retry, Source};
 impl ConfigurationLoop {
     pub(super) fn failed(&mut self, error: &FetchError, settings: &Settings) -> String {
         self.failures = self.failures.saturating_add(1);
-        self.pages.failed();
+        match error {
+            // The plane answered, and no smaller page makes room here.
+            FetchError::Spool(_) => self.answered(How::Accepted),
+            FetchError::Call(_)
+            | FetchError::Shifted { .. }
+            | FetchError::UnknownRuntime(_)
+            | FetchError::TooMany { .. } => {
+                self.pages.failed();
+            }
+        }
         let asked = match error.retry() {
             Retry::Later(asked) => asked,
             Retry::Never => None,
@@ -44,6 +53,17 @@ impl ConfigurationLoop {
             status.sync.failures = failures;
             status.sync.next = Some(next);
         });
+        if let FetchError::Spool(error) = error {
+            let what = format!("There is no room on this host for what the plane says: {error}.");
+            self.around.board.problem(
+                Area::Output,
+                Severity::ActionNeeded,
+                what.clone(),
+                "The files stay as they are, and the agent asks again, less and less often. Make room on the file system of \
+                 the state directory: up to three times the size of snapshot.json is needed while something changes.",
+            );
+            return what;
+        }
         if error.source() == Source::Wire {
             self.speak_plainly(settings);
         }

@@ -25,7 +25,7 @@ use self::pages::Pages;
 use self::publish::Occasion;
 use self::texts::{TextIndex, Unread};
 use super::board::Board;
-use super::brokering::Learned;
+use super::brokering::{Learned, Misread};
 use super::link;
 use super::newest::Newest;
 use super::pulse::Pulse;
@@ -156,6 +156,8 @@ pub struct ConfigurationLoop {
     report: Report,
     /// The pages of the last read.
     read: Option<LastRead>,
+    /// Whether the broker could not read what was learned.
+    misread: Misread,
 }
 
 /// The pages of a read, and the sum of the snapshot that became of it: where that is what is kept, pages that come again
@@ -202,6 +204,7 @@ impl ConfigurationLoop {
             unread: None,
             report: Report::Done,
             read: None,
+            misread: Misread::default(),
         };
         this.show_current();
         let answered_at = this.plane_file.borrow().known().map(|known| known.answered_at);
@@ -363,6 +366,10 @@ impl ConfigurationLoop {
 
     /// Asks the plane, and publishes what changed. The result is a sentence for whoever asked for it.
     async fn poll(&mut self, consent: Consent) -> Result<String, String> {
+        if self.misread.take() {
+            self.around.pulse.within(LONGEST_POLL);
+            self.with_shelf(|shelf| shelf.kept.doubt()).await;
+        }
         if self.plane.is_none() {
             self.connect();
         }

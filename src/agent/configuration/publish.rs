@@ -57,6 +57,7 @@ impl ConfigurationLoop {
                 }
                 match kept {
                     Ok(anew) => {
+                        self.go_on_with_what_is_kept();
                         self.around.board.solved(Area::Output);
                         if anew {
                             self.plane_file.borrow_mut().note();
@@ -194,8 +195,9 @@ impl ConfigurationLoop {
         if self.around.settings.borrow().broker.enabled == Brokerage::Closed {
             return;
         }
-        let names = self.shelf.as_ref().map(|shelf| shelf.store.names());
-        self.around.learned.put(Learned { snapshot, names: names.unwrap_or_default(), dialect: self.dialect, origin });
+        let names = self.shelf.as_ref().and_then(|shelf| shelf.store.names()).unwrap_or_default();
+        let misread = self.misread.clone();
+        self.around.learned.put(Learned { snapshot, names, dialect: self.dialect, origin, misread });
     }
 
     /// Tells of the current generation, where there is one: on the board, and to the applier's queue.

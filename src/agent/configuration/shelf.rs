@@ -62,6 +62,14 @@ impl Shelf {
     /// Publishes and keeps a snapshot. It is kept first: what is kept must never be older than the files, for at the
     /// next start they may be made from it.
     pub(super) fn publish(&mut self, snapshot: &Arc<Snapshot>, now: Timestamp) -> Result<Shelved, ShelfError> {
+        let shelved = self.try_to_publish(snapshot, now);
+        if shelved.as_ref().is_err_and(|error| !error.is_of_a_template()) {
+            self.kept.doubt();
+        }
+        shelved
+    }
+
+    fn try_to_publish(&mut self, snapshot: &Arc<Snapshot>, now: Timestamp) -> Result<Shelved, ShelfError> {
         if let Some(number) = self.store.rolled_back_to() {
             let kept = self.kept.save(snapshot, now);
             return Ok(Shelved { published: Published::RolledBack(number), kept });

@@ -142,7 +142,10 @@ impl ConfigurationLoop {
                 self.texts = TextIndex::default();
                 let forgotten = aside(move || snapshot.forget_texts(&folder).map(|()| snapshot)).await;
                 self.around.board.solved(Area::Specifications);
-                forgotten.map(Arc::new).map_err(|error| self.no_room(&error))
+                match forgotten {
+                    Ok(snapshot) => Ok(Arc::new(snapshot)),
+                    Err(error) => Err(self.no_room(&error).await),
+                }
             }
             Specifications::Read => {
                 let (again, now) = (sync.reread_specifications_after.get(), self.now());
@@ -153,17 +156,28 @@ impl ConfigurationLoop {
                 })
                 .await;
                 self.texts = texts;
-                let (snapshot, wanted) = recalled.map_err(|error| self.no_room(&error))?;
-                self.unread = Some(Unread { snapshot: Arc::new(snapshot), wanted, failures: 0 });
-                self.read_slice().await.map_err(|error| self.no_room(&error))
+                let read = match recalled {
+                    Ok((snapshot, wanted)) => {
+                        self.unread = Some(Unread { snapshot: Arc::new(snapshot), wanted, failures: 0 });
+                        self.read_slice().await
+                    }
+                    Err(error) => Err(error),
+                };
+                match read {
+                    Ok(snapshot) => Ok(snapshot),
+                    Err(error) => Err(self.no_room(&error).await),
+                }
             }
         }
     }
 
     /// Tells that what the plane said cannot be held.
-    fn no_room(&self, error: &DiskError) -> String {
+    async fn no_room(&mut self, error: &DiskError) -> String {
+        // What is kept may be what cannot be read.
+        self.with_shelf(|shelf| shelf.kept.doubt()).await;
         let what = format!("What the plane said cannot be held: {error}.");
-        let next = "The files stay as they were, and the agent asks again at the next poll.";
+        let next = "The files stay as they were, and the next poll fetches everything anew. See whether the disk of the state \
+                    directory is full, or fails.";
         self.around.board.problem(Area::Output, Severity::ActionNeeded, what.clone(), next);
         what
     }
@@ -174,7 +188,7 @@ impl ConfigurationLoop {
         match self.read_slice().await {
             // What came of it is on the board.
             Ok(snapshot) => drop(self.write(snapshot, 0).await),
-            Err(error) => drop(self.no_room(&error)),
+            Err(error) => drop(self.no_room(&error).await),
         }
     }
 
@@ -235,6 +249,17 @@ impl ConfigurationLoop {
             self.unread = Some(unread);
         }
         Ok(snapshot)
+    }
+
+    /// What was kept is where the rest of the texts is put: the files that it was in before are let go, for reading can take
+    /// hours, and each slice would hold one more.
+    pub(super) fn go_on_with_what_is_kept(&mut self) {
+        let kept = self.shelf.as_ref().and_then(|shelf| shelf.kept.known());
+        if let (Some(unread), Some(kept)) = (&mut self.unread, kept)
+            && unread.snapshot.sum() == kept.sum()
+        {
+            unread.snapshot = Arc::clone(kept);
+        }
     }
 
     fn tell_of_texts(&self) {

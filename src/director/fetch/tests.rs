@@ -328,3 +328,23 @@ async fn the_number_of_things_of_all_kinds_is_bounded() {
     assert_eq!(error.kind(), "too_many");
     assert!(error.to_string().starts_with("applications, bundles and definitions together are 1"), "{error}");
 }
+
+#[tokio::test]
+async fn what_comes_is_bounded_in_bytes_whether_it_is_new_or_known() {
+    let director = living(Model::of(10, 2, 2), |_, _, _| {}).await;
+    let fetched = director.fetch(&runtime(), &FetchOptions::default()).await.unwrap();
+    let (kept, pages) = (Arc::new(fetched.snapshot), fetched.pages);
+    let length = kept.places().iter().map(snapshot::Place::length).sum::<u64>();
+    let exact = FetchOptions { max_bytes: u32::try_from(length).unwrap(), ..FetchOptions::default() };
+    director.fetch(&runtime(), &exact).await.unwrap();
+    let options = FetchOptions { max_bytes: exact.max_bytes - 1, ..exact };
+    for pages in [None, Some(&pages)] {
+        let beginning = Beginning { folder: None, kept: Some(&kept), pages };
+        let error = director.fetch_from(&runtime(), &options, beginning).await.unwrap_err();
+        assert_eq!(error.kind(), "too_many");
+        assert_eq!(
+            error.to_string(),
+            format!("bytes of applications are {length} or more, and at most {} are taken", length - 1)
+        );
+    }
+}

@@ -28,7 +28,7 @@ fn known() -> Snapshot {
 /// What is made of these bytes.
 fn parsed(bytes: &[u8]) -> Result<Kept, Damage> {
     let (_state, file) = of(bytes);
-    parse(file.open().unwrap().unwrap(), &file.path)
+    parse(file.open().unwrap().unwrap(), &file.path).map(|(_, kept)| kept)
 }
 
 #[test]
@@ -56,9 +56,30 @@ fn is_read(written: &[u8]) {
     assert_eq!(auth.headers["x-key"].len(), 2);
     let conditions: Vec<_> = bundle.instance_auths.iter().map(|auth| &auth.condition).collect();
     assert_eq!(conditions[1], &Condition::Other("ON_HOLD".into()));
-    // It is known to be the same, and stays.
-    assert!(!file.save(&snapshot, Timestamp::UNIX_EPOCH).unwrap());
-    assert_eq!(fs::read(state.path().join("snapshot.json")).unwrap(), written);
+    if written == VERSION_2 {
+        // It is known to be the same, and stays.
+        assert!(!file.save(&snapshot, Timestamp::UNIX_EPOCH).unwrap());
+        assert_eq!(fs::read(state.path().join("snapshot.json")).unwrap(), written);
+    } else {
+        assert!(file.save(&snapshot, read_at).unwrap(), "an older form is written anew");
+        assert_eq!(fs::read(state.path().join("snapshot.json")).unwrap(), VERSION_2);
+    }
+}
+
+#[test]
+fn what_was_known_is_let_go_once_it_cannot_be_read_or_something_else_is_there() {
+    let (state, mut file) = of(VERSION_2);
+    let path = state.path().join("snapshot.json");
+    let snapshot = file.load().unwrap().snapshot;
+    assert!(!file.doubt() && file.known().is_some(), "it can be read");
+    fs::write(&path, String::from_utf8_lossy(VERSION_2).replace("user", "root")).unwrap();
+    assert!(file.doubt() && file.known().is_none());
+    assert!(file.load().is_none() && file.known().is_none());
+    assert!(snapshot.all().is_err());
+    assert!(file.save(&known(), Timestamp::UNIX_EPOCH).unwrap());
+    fs::remove_file(&path).unwrap();
+    assert!(file.load().is_none());
+    assert!(file.save(&known(), Timestamp::UNIX_EPOCH).unwrap(), "what is gone is written anew");
 }
 
 #[test]

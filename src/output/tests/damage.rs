@@ -116,3 +116,17 @@ fn a_lost_key_means_new_names_and_nothing_else() {
     host.reopen();
     assert_eq!(host.publish(&said()), Published::Unchanged);
 }
+
+#[test]
+fn an_edit_of_the_list_of_applications_is_not_carried_on_to_the_next_generation() {
+    let mut host = Host::new();
+    host.publish(&said());
+    let list = host.root().join("current/applications.json");
+    let whole = fs::read_to_string(&list).unwrap();
+    edit(&list, "what it is for", "WHAT IT IS FOR");
+    host.publish(&snapshot([
+        application("a", "Shop", [bundle("1", "Orders", "pw")]),
+        application("b", "Shop", [bundle("2", "Orders", "another")]),
+    ]));
+    assert_eq!(fs::read_to_string(&list).unwrap(), whole.replace("\"generation\": 1", "\"generation\": 2"));
+}

@@ -175,3 +175,19 @@ fn leftovers_of_an_interrupted_run_are_swept_and_foreign_things_stay() {
     host.reopen();
     assert!(host.root().join("objects/lost+found").exists());
 }
+
+#[test]
+fn the_names_of_what_the_plane_said_are_not_told_while_the_files_are_others() {
+    let mut host = Host::new();
+    let said = |password: &str| snapshot([application("a", "Shop", [bundle("1", "Orders", password)])]);
+    assert!(host.store().names().is_none(), "nothing was said yet");
+    host.publish(&said("one"));
+    host.publish(&said("two"));
+    assert!(host.store().names().is_some());
+    host.store().roll_back(None).unwrap();
+    host.publish(&said("three"));
+    assert!(host.store().names().is_none());
+    host.store().resume().unwrap();
+    host.publish(&said("three"));
+    assert!(host.store().names().is_some());
+}
