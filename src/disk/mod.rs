@@ -42,13 +42,18 @@ impl DiskError {
         self.source.kind() == io::ErrorKind::NotFound
     }
 
-    /// Whether the same would be answered at the next try: the thing is not there, is something else, or may not be read.
-    /// A disk that fails, or a system that has too little of something, tells nothing of what is there.
+    /// Whether the same would be answered at the next try; see [`is_lasting`].
     pub fn is_lasting(&self) -> bool {
-        use io::ErrorKind::{InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied};
-        let kinds = [NotFound, InvalidData, InvalidInput, IsADirectory, NotADirectory, PermissionDenied];
-        kinds.contains(&self.source.kind()) || self.source.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32)
+        is_lasting(&self.source)
     }
+}
+
+/// Whether the same would be answered at the next try: the thing is not there, is something else, or may not be read. A
+/// disk that fails, or a system that has too little of something, tells nothing of what is there.
+pub fn is_lasting(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    let kinds = [NotFound, InvalidData, InvalidInput, IsADirectory, NotADirectory, PermissionDenied];
+    kinds.contains(&error.kind()) || error.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32)
 }
 
 fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {

@@ -107,6 +107,17 @@ pub enum RenderingError {
     Disk(#[from] DiskError),
 }
 
+impl RenderingError {
+    /// Whether the same would be answered at the next try, as where a template is wrong. Where the disk fails, or the
+    /// system has too little of something, it may be another answer.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Template(error) => error.is_lasting(),
+            Self::Disk(error) => error.is_lasting(),
+        }
+    }
+}
+
 /// Adds the names and contents of all files below `folder`, which need not be there.
 fn sum_of_files(folder: &Path, depth: usize, sum: &mut digest::Context) -> Result<(), DiskError> {
     let failed = |error| DiskError::new("read the folder", folder, error);

@@ -10,6 +10,7 @@ use super::output::Refusal;
 use super::source::SourceError;
 use super::view::last_miss;
 use crate::config::TemplateName;
+use crate::disk;
 use crate::transport::excerpt;
 
 /// A template that cannot be used or rendered.
@@ -34,6 +35,22 @@ impl fmt::Display for TemplateError {
 }
 
 impl std::error::Error for TemplateError {}
+
+impl TemplateError {
+    /// Whether it is the template that is wrong, and not what kept its text from being read at that moment.
+    pub fn is_lasting(&self) -> bool {
+        match &self.problem {
+            Problem::Source(SourceError::Io { source, .. }) => disk::is_lasting(source),
+            Problem::Source(_)
+            | Problem::Missing(_)
+            | Problem::Text { .. }
+            | Problem::Destination { .. }
+            | Problem::TooLarge { .. }
+            | Problem::TooMany { .. }
+            | Problem::Repeated { .. } => true,
+        }
+    }
+}
 
 /// What is wrong with a template.
 #[derive(Debug, thiserror::Error)]

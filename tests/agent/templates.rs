@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use runtime_agent::agent::status::{Area, State};
+use runtime_agent::agent::status::{Area, State, Status};
 use runtime_agent::config::{Settings, TemplateRule};
+use tokio::process::Command;
 
 use crate::following::application;
 use crate::host::{Agent, finished, said};
+use crate::kills::trace::need_strace;
 use crate::scene::{Scene, is_settled, is_well, problem};
 
 const NAMES: &str = r#"
@@ -85,6 +87,32 @@ async fn what_templates_make_changes_with_what_the_plane_says_and_only_then() {
     let inode = |path: &Path| fs::metadata(path).unwrap().ino();
     let older = scene.host.path("state/config").join(&before.0).join("passwords").join(&passwords[0]);
     assert_eq!(inode(&older), inode(&first), "what did not change is shared");
+}
+
+#[tokio::test]
+async fn templates_that_the_system_did_not_let_be_read_are_read_again_without_anybody() {
+    need_strace();
+    let scene = scene(&[NAMES]).await;
+    fs::create_dir(scene.host.path("templates")).unwrap();
+    scene.host.configure(|settings| {
+        settings.paths.templates = scene.host.path("templates");
+        with_rules(settings, rules(&[NAMES]));
+    });
+    let run = scene.host.command(&["run"]);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=openat"]);
+    // Once it is opened, and once it is listed.
+    command.args(["-e", "inject=openat:error=EMFILE:when=1..2", "-P"]).arg(scene.host.path("templates"));
+    command.arg(run.as_std().get_program()).args(run.as_std().get_args());
+    command.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/").kill_on_drop(true);
+    let agent = scene.host.start_command(command).await;
+    let told = |status: &Status| problem(status, Area::Templates).contains("Too many open files");
+    let status = agent.wait_for("the complaint", told).await;
+    let remedy = &status.problems[&Area::Templates].remedy;
+    assert!(remedy.contains("The agent reads them again by itself"), "{remedy}");
+    scene.host.drop_token(&scene.mint());
+    let status = agent.wait_for("the files", is_settled).await;
+    assert_eq!((status.problems.len(), listed(&scene).lines().count()), (0, 3));
 }
 
 #[tokio::test]

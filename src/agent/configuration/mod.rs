@@ -148,7 +148,7 @@ pub struct ConfigurationLoop {
     /// A snapshot that could not be written, with the instant of the next try.
     unwritten: Option<(Arc<Snapshot>, Due, u32)>,
     /// Whether the templates in force are those of the configuration.
-    templates_are_read: bool,
+    templates: publish::Templates,
     /// What is known of the texts of specifications and documents.
     texts: TextIndex,
     /// The texts that are still to be read, and what they belong to.
@@ -199,7 +199,7 @@ impl ConfigurationLoop {
             brake: Brake::default(),
             consent: Consent::NotGiven,
             unwritten: None,
-            templates_are_read: true,
+            templates: publish::Templates::Read,
             texts: TextIndex::default(),
             unread: None,
             report: Report::Done,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::blocking::aside;
-use super::shelf::Shelved;
+use super::shelf::{ShelfError, Shelved};
 use super::texts::TextIndex;
 use super::{ConfigurationLoop, LONGEST_POLL};
 use crate::agent::brokering::{Learned, Origin};
@@ -40,9 +40,39 @@ impl Occasion {
     }
 }
 
+/// Whether the templates in force are those of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Templates {
+    /// They are.
+    Read,
+    /// One of those of the configuration is wrong.
+    Wrong,
+    /// They could not be read, which may be otherwise by the next time.
+    OutOfReach,
+}
+
+impl Templates {
+    /// How bad it is that they cannot be used, and what is done about it.
+    fn remedy(self) -> (Severity, &'static str) {
+        match self {
+            Self::Read | Self::Wrong => (
+                Severity::ActionNeeded,
+                "All files stay as they were. Mend the template (`runtime-agent check` helps) and then: systemctl reload \
+                 runtime-agent",
+            ),
+            Self::OutOfReach => {
+                (Severity::Transient, "All files stay as they were, and the agent reads the templates again by itself.")
+            }
+        }
+    }
+}
+
 impl ConfigurationLoop {
     /// Publishes a snapshot.
     pub(super) async fn write(&mut self, snapshot: Arc<Snapshot>, failures: u32) -> Result<String, String> {
+        if self.templates == Templates::OutOfReach {
+            self.read_templates().await;
+        }
         let (now, shelved) = (self.now(), Arc::clone(&snapshot));
         let Some(written) = self.with_shelf(move |shelf| shelf.publish(&shelved, now)).await else {
             return Err("The last write is not done yet.".into());
@@ -52,7 +82,7 @@ impl ConfigurationLoop {
             Ok(Shelved { published, kept }) => {
                 self.hand_on(Arc::clone(&snapshot), Origin::Plane(self.consent));
                 // What the configuration has is another matter than what is in force.
-                if self.templates_are_read {
+                if self.templates == Templates::Read {
                     self.around.board.solved(Area::Templates);
                 }
                 match kept {
@@ -91,14 +121,10 @@ impl ConfigurationLoop {
             // The same template fails again until it, or what the plane says, is another.
             Err(error) if error.is_of_a_template() => {
                 self.hand_on(Arc::clone(&snapshot), Origin::Plane(self.consent));
-                let what = format!("A template cannot be rendered: {error}.");
-                self.around.board.problem(
-                    Area::Templates,
-                    Severity::ActionNeeded,
-                    what.clone(),
-                    "All files stay as they were. Mend the template (`runtime-agent check` helps) and then: systemctl \
-                     reload runtime-agent",
-                );
+                let what = self.templates_fail(&error);
+                if self.templates == Templates::OutOfReach {
+                    self.write_later(snapshot, failures);
+                }
                 Err(what)
             }
             Err(error) => {
@@ -109,16 +135,29 @@ impl ConfigurationLoop {
                     what.clone(),
                     "The files stay as they were, and the agent tries again by itself.",
                 );
-                let failures = failures.saturating_add(1);
-                let backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(5 * 60));
-                let at = Due::after(self.now(), backoff.wait(failures, fastrand::f64(), None));
-                self.unwritten = Some((snapshot, at, failures));
-                Retry::Output.emit();
+                self.write_later(snapshot, failures);
                 Err(what)
             }
         };
         self.show_current();
         result
+    }
+
+    /// Tells that templates cannot be rendered; answers the sentence.
+    fn templates_fail(&self, error: &ShelfError) -> String {
+        let what = format!("A template cannot be rendered: {error}.");
+        let (severity, remedy) = self.templates.remedy();
+        self.around.board.problem(Area::Templates, severity, what.clone(), remedy);
+        what
+    }
+
+    /// Keeps what could not be written for the next try.
+    fn write_later(&mut self, snapshot: Arc<Snapshot>, failures: u32) {
+        let failures = failures.saturating_add(1);
+        let backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(5 * 60));
+        let at = Due::after(self.now(), backoff.wait(failures, fastrand::f64(), None));
+        self.unwritten = Some((snapshot, at, failures));
+        Retry::Output.emit();
     }
 
     /// Makes the files from what the plane last said, where they are not just that: after a loss of them, say, or where
@@ -129,7 +168,7 @@ impl ConfigurationLoop {
         let now = self.now();
         let restored = self.with_shelf(move |shelf| shelf.restore(runtime.as_ref(), now)).await;
         let Some(result) = restored else { return };
-        if result.is_ok() && self.templates_are_read {
+        if result.is_ok() && self.templates == Templates::Read {
             self.around.board.solved(Area::Templates);
         }
         match result {
@@ -146,13 +185,7 @@ impl ConfigurationLoop {
                 }
                 self.hand_on(restored.snapshot, Origin::Kept);
             }
-            Err(error) if error.is_of_a_template() => self.around.board.problem(
-                Area::Templates,
-                Severity::ActionNeeded,
-                format!("A template cannot be rendered: {error}."),
-                "All files stay as they were. Mend the template (`runtime-agent check` helps) and then: systemctl reload \
-                 runtime-agent",
-            ),
+            Err(error) if error.is_of_a_template() => drop(self.templates_fail(&error)),
             Err(error) => self.around.board.problem(
                 Area::Output,
                 Severity::ActionNeeded,
@@ -168,7 +201,11 @@ impl ConfigurationLoop {
         let settings = self.around.settings.borrow().clone();
         let settings = Settings::clone(&settings);
         let read = aside(move || Rendering::load(&settings)).await;
-        self.templates_are_read = read.is_ok();
+        self.templates = match &read {
+            Ok(_) => Templates::Read,
+            Err(error) if error.is_lasting() => Templates::Wrong,
+            Err(_) => Templates::OutOfReach,
+        };
         match read {
             Ok(rendering) => {
                 if let Some(shelf) = &mut self.shelf {
@@ -179,12 +216,23 @@ impl ConfigurationLoop {
                 if let Some(shelf) = &mut self.shelf {
                     shelf.store.lack_templates(error.to_string());
                 }
+                let (severity, remedy) = match self.templates {
+                    Templates::Read | Templates::Wrong => (
+                        Severity::ActionNeeded,
+                        "Those that were read before stay in force; where there are none, all files stay as they are. Mend \
+                         the template (`runtime-agent check` helps) and then: systemctl reload runtime-agent",
+                    ),
+                    Templates::OutOfReach => (
+                        Severity::Transient,
+                        "Those that were read before stay in force; where there are none, all files stay as they are. The \
+                         agent reads them again by itself, at the next poll at the latest.",
+                    ),
+                };
                 self.around.board.problem(
                     Area::Templates,
-                    Severity::ActionNeeded,
+                    severity,
                     format!("The templates cannot be used: {error}."),
-                    "Those that were read before stay in force; where there are none, all files stay as they are. Mend the \
-                     template (`runtime-agent check` helps) and then: systemctl reload runtime-agent",
+                    remedy,
                 );
             }
         }
