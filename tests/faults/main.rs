@@ -10,11 +10,14 @@
 #![allow(dead_code)]
 
 mod campaign;
+mod compiled;
 mod effects;
 #[allow(dead_code, reason = "the tests of the agent use all of it")]
 #[path = "../agent/host.rs"]
 mod host;
 mod liveness;
+mod moments;
+mod network;
 mod oracle;
 mod phases;
 mod plane_faults;
@@ -22,11 +25,13 @@ mod plane_faults;
 #[path = "../agent/broker/platform.rs"]
 mod platform;
 mod reader;
+mod resources;
 mod room;
 #[allow(dead_code, reason = "the tests of the agent use all of it")]
 #[path = "../agent/scene.rs"]
 mod scene;
 mod schedules;
+mod time;
 #[allow(dead_code, reason = "the tests of the agent use all of it")]
 #[path = "../agent/tree.rs"]
 mod tree;

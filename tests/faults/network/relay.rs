@@ -31,6 +31,8 @@ struct Air {
     forgotten: HashSet<u16>,
     /// Until when each direction's line is taken.
     taken: [Instant; 2],
+    /// What comes after so many packets.
+    coming: Option<(usize, Weather)>,
 }
 
 impl Relay {
@@ -42,6 +44,7 @@ impl Relay {
             seen: HashSet::new(),
             forgotten: HashSet::new(),
             taken: [Instant::now(); 2],
+            coming: None,
         }));
         let (agent, plane) = (Arc::new(watched(agent)), Arc::new(watched(plane)));
         let mut carriers = JoinSet::new();
@@ -52,15 +55,27 @@ impl Relay {
 
     /// From now on, the weather is this.
     pub fn set(&self, weather: Weather) {
+        self.set_after(0, weather);
+    }
+
+    /// Once so many packets more have passed, the weather is this.
+    pub fn set_after(&self, packets: usize, weather: Weather) {
         let mut air = self.air.lock().unwrap_or_else(PoisonError::into_inner);
-        if weather.forgets {
-            air.forgotten = std::mem::take(&mut air.seen);
-        }
-        air.weather = weather;
+        air.coming = Some((packets, weather));
+        air.turns();
     }
 }
 
 impl Air {
+    /// Lets the weather that is to come set in, where it is time.
+    fn turns(&mut self) {
+        let Some((0, weather)) = self.coming.take_if(|(packets, _)| *packets == 0) else { return };
+        if weather.forgets {
+            self.forgotten = std::mem::take(&mut self.seen);
+        }
+        self.weather = weather;
+    }
+
     /// The arrivals of a packet.
     fn carries(&mut self, packet: &[u8], up: bool) -> Vec<Arrival> {
         if let Some(connection) = connection(packet, up) {
@@ -75,6 +90,10 @@ impl Air {
         let line = &mut self.taken[usize::from(up)];
         *line = (*line).max(now) + takes;
         let queued = *line - now;
+        if let Some((packets, _)) = &mut self.coming {
+            *packets -= 1;
+        }
+        self.turns();
         arrivals.into_iter().map(|arrival| Arrival { after: arrival.after + queued, ..arrival }).collect()
     }
 }

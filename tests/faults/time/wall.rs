@@ -1,5 +1,6 @@
 //! A host's wall clock, which a test sets as it likes, for the agent alone.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::compiled::compiled;
 pub struct Wall {
     folder: TempDir,
     file: File,
+    ahead: Cell<SignedDuration>,
 }
 
 impl Wall {
@@ -24,7 +26,7 @@ impl Wall {
         let path = folder.path().join("offset");
         fs::write(&path, [0; 8]).unwrap();
         let file = File::options().write(true).open(&path).unwrap();
-        Self { folder, file }
+        Self { folder, file, ahead: Cell::default() }
     }
 
     /// Gives it to a command.
@@ -36,16 +38,15 @@ impl Wall {
 
     /// Sets it so far ahead of the real time, or behind.
     pub fn set_ahead(&self, by: SignedDuration) {
+        self.ahead.set(by);
         let nanoseconds = i64::try_from(by.as_nanos()).unwrap_or(if by.is_negative() { i64::MIN } else { i64::MAX });
         // In one write: nobody reads half of it, and the clock is set once.
         self.file.write_all_at(&nanoseconds.to_ne_bytes(), 0).unwrap();
     }
 
-    /// Sets it to this instant.
-    pub fn set_to(&self, instant: Timestamp) -> SignedDuration {
-        let ahead = instant.duration_since(Timestamp::now());
-        self.set_ahead(ahead);
-        ahead
+    /// What it shows.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now() + self.ahead.get()
     }
 }
 
@@ -57,7 +58,8 @@ mod tests {
     async fn a_program_is_shown_the_time_that_was_set() {
         let wall = Wall::new();
         for (instant, year) in [("1970-06-01T00:00:00Z", "1970"), ("2050-06-01T00:00:00Z", "2050")] {
-            wall.set_to(instant.parse().unwrap());
+            let instant: Timestamp = instant.parse().unwrap();
+            wall.set_ahead(instant.duration_since(Timestamp::now()));
             let mut command = Command::new("date");
             command.args(["-u", "+%Y"]);
             wall.hang(&mut command);
