@@ -140,6 +140,19 @@ fuzz: ## Fuzz all that takes foreign bytes, or ONLY=token, for FUZZ_SECONDS=60 e
 			-max_total_time=$(FUZZ_SECONDS) -dict="tests/fuzz/$$fuzzed.dict" -max_len=65536 -timeout=10; \
 	done
 
+# How long each family of faults goes on, and what all that is chosen is chosen by: another run, another choice.
+SECONDS ?= 120
+FAULTS_SEED = $(or $(SEED),$(shell date +%s))
+
+.PHONY: faults
+faults: ## Break everything around the agent, for SECONDS=120 each family, or ONLY=plane; SEED=n repeats a run, CASE=… a case of it
+	cargo test --locked --package runtime-agent --test faults --no-run
+	@mkdir -p "$(WORK)"; rm -f "$(WORK)/faults.jsonl"; ended=0; \
+	FAULTS_RESULTS="$(WORK)/faults.jsonl" FAULTS_SECONDS="$(SECONDS)" FAULTS_SEED="$(FAULTS_SEED)" FAULTS_ONLY="$(ONLY)" \
+	FAULTS_CASE="$(CASE)" cargo test --locked --quiet --package runtime-agent --test faults -- --test-threads=1 --nocapture \
+		|| ended=$$?; \
+	tests/faults/table.py "$(WORK)/faults.jsonl" "$(WORK)/faults.json"; exit $$ended
+
 # What the tester of the broker's HTTP is, and where it is put.
 CONTRACT_PYTHON ?= $(WORK)/contract-python
 

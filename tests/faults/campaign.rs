@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `FAULTS_SEED` | what all that is chosen is chosen by; printed where it is not given |
 //! | `FAULTS_SECONDS` | how long each family goes on; without it, a fixed part of the cases is run |
+//! | `FAULTS_ONLY` | runs the families whose names hold this, and no others |
 //! | `FAULTS_CASE` | runs the cases whose names hold this, and no others |
 //! | `FAULTS_RESULTS` | a file to which each case adds a line of JSON |
 
@@ -12,6 +13,7 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,7 @@ const LONGEST: Duration = Duration::from_secs(180);
 /// One case.
 #[derive(Debug, Clone)]
 pub struct Case {
+    pub family: &'static str,
     pub name: String,
     /// What is chosen in it is chosen by this: always the same for the seed of a run and the name of the case.
     pub seed: u64,
@@ -58,15 +61,19 @@ pub fn family(name: &'static str) -> Family {
     Family { name, seed: seed(), cases: Vec::new(), in_order: false, endless: false, short: usize::MAX, at_once: 6 }
 }
 
+/// What a variable says, where it says anything.
+fn said(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|text| !text.is_empty())
+}
+
 /// The seed of this run.
 pub fn seed() -> u64 {
-    std::env::var("FAULTS_SEED").ok().and_then(|text| text.trim().parse().ok()).unwrap_or(SEED)
+    said("FAULTS_SEED").and_then(|text| text.trim().parse().ok()).unwrap_or(SEED)
 }
 
 /// How long each family goes on, where that is said.
 pub fn seconds() -> Option<Duration> {
-    let text = std::env::var("FAULTS_SECONDS").ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+    said("FAULTS_SECONDS")?.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// Tells that a family cannot be run here, and why.
@@ -78,7 +85,7 @@ pub fn skipped(family: &str, why: &str) {
 /// Notes that what was to go wrong in a case did not come about: the case counts, but says less.
 pub fn missed(case: &Case) {
     println!("faults: nothing went wrong in {:?}", case.name);
-    record(&json!({ "missed": case.name }));
+    record(&json!({ "family": case.family, "missed": case.name }));
 }
 
 impl Family {
@@ -118,52 +125,50 @@ impl Family {
         Run: Fn(Case) -> Running,
         Running: Future<Output = Vec<Breach>>,
     {
+        let only = said("FAULTS_ONLY");
+        if only.is_some_and(|only| !self.name.contains(&only)) {
+            return;
+        }
         let began = Instant::now();
         let budget = seconds();
-        let failed = Mutex::new(String::new());
-        let count = Mutex::new((0_usize, 0_usize));
+        let broken = Mutex::new(Vec::new());
+        let count = AtomicUsize::new(0);
         println!("faults {}: FAULTS_SEED={}", self.name, self.seed);
         let in_time = |_: &Case| std::future::ready(budget.is_none_or(|budget| began.elapsed() < budget));
         stream::iter(self.chosen(budget.is_some()))
             .take_while(in_time)
             .for_each_concurrent(self.at_once, async |case: Case| {
-                let (name, seed) = (case.name.clone(), case.seed);
-                let started = Instant::now();
+                let (name, seed, started) = (case.name.clone(), case.seed, Instant::now());
                 let breaches = observed(run(case)).await;
+                count.fetch_add(1, Ordering::Relaxed);
                 self.tell(&name, seed, started.elapsed(), &breaches);
-                let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
-                count.0 += 1;
-                count.1 += usize::from(!breaches.is_empty());
-                let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                for breach in breaches {
-                    let _ = writeln!(failed, "{name}: {breach}");
-                }
-                if !failed.is_empty()
-                    && failed.lines().last().is_some_and(|line| line.starts_with(&format!("{name}: ")))
-                {
-                    let _ = writeln!(
-                        failed,
-                        "  again: FAULTS_SEED={} FAULTS_CASE='{name}' make faults ONLY={}",
-                        self.seed, self.name
-                    );
+                if !breaches.is_empty() {
+                    broken.lock().unwrap_or_else(PoisonError::into_inner).push(self.report(&name, &breaches));
                 }
             })
             .await;
-        let (cases, wrong) = *count.lock().unwrap_or_else(PoisonError::into_inner);
-        println!(
-            "faults {}: {cases} cases, {wrong} of them with breaches, in {:.1} s",
-            self.name,
-            began.elapsed().as_secs_f64()
-        );
-        let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-        assert!(failed.is_empty(), "{wrong} of {cases} cases of {} broke a promise:\n{failed}", self.name);
+        let (cases, seconds) = (count.into_inner(), began.elapsed().as_secs_f64());
+        let broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let wrong = broken.len();
+        println!("faults {}: {cases} cases, {wrong} of them with breaches, in {seconds:.1} s", self.name);
+        assert!(wrong == 0, "{wrong} of {cases} cases of {} broke a promise:\n{}", self.name, broken.concat());
+    }
+
+    /// What was broken in a case, and how to see it again.
+    fn report(&self, name: &str, breaches: &[Breach]) -> String {
+        let mut text = String::new();
+        for breach in breaches {
+            let _ = writeln!(text, "{name}: {breach}");
+        }
+        let _ = writeln!(text, "  again: make faults ONLY={} SEED={} CASE='{name}'", self.name, self.seed);
+        text
     }
 
     /// The cases, in the order of this run.
     fn chosen(&self, all: bool) -> Box<dyn Iterator<Item = Case> + Send> {
         let (family, seed) = (self.name, self.seed);
-        let case = move |name: String| Case { seed: mixed(seed, family, &name), name };
-        let wanted = std::env::var("FAULTS_CASE").ok().filter(|wanted| !wanted.is_empty());
+        let case = move |name: String| Case { seed: mixed(seed, family, &name), name, family };
+        let wanted = said("FAULTS_CASE");
         if self.endless {
             let most = if all { usize::MAX } else { self.short };
             let named = (1..=most).map(|number| format!("number {number}"));
@@ -217,7 +222,7 @@ fn mixed(seed: u64, family: &str, name: &str) -> u64 {
 }
 
 fn record(line: &serde_json::Value) {
-    let Some(path) = std::env::var_os("FAULTS_RESULTS").filter(|path| !path.is_empty()) else { return };
+    let Some(path) = said("FAULTS_RESULTS") else { return };
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
     // In one call, for other families write there at the same time.
     file.write_all(format!("{line}\n").as_bytes()).unwrap();

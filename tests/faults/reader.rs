@@ -259,3 +259,40 @@ async fn follow(client: Client, pid: u32, seen: Arc<Mutex<Seen>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_notices_what_is_not_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put("shop.conf", "begin shop\na line\nend shop\n");
+        assert_eq!(installed(folder.path()), Ok(BTreeSet::from(["shop.conf".to_owned()])));
+        put("till.conf", "begin till\na line\nen");
+        assert!(installed(folder.path()).is_err());
+
+        put("manifest.json", r#"{"applications": {"a": {"folder": "shop"}}}"#);
+        put("applications.json", r#"[{"id": "a"}]"#);
+        assert!(generation(folder.path()).is_err(), "a folder is missing");
+        put("applications/shop/application.json", r#"{"id": "a"}"#);
+        assert_eq!(generation(folder.path()), Ok([("a".to_owned(), "shop".to_owned())].into()));
+        put("applications/shop/application.json", r#"{"id": "b"}"#);
+        assert!(generation(folder.path()).is_err(), "a folder has another one's content");
+
+        let [one, other] = [(); 2].map(|()| rcgen::generate_simple_self_signed(["host".to_owned()]).unwrap());
+        put("cert.pem", &one.cert.pem());
+        put("chain.pem", &one.cert.pem());
+        put("key.pem", &one.signing_key.serialize_pem());
+        assert!(identity(folder.path()).is_ok_and(|lines| lines.len() == 2));
+        put("key.pem", &other.signing_key.serialize_pem());
+        assert!(identity(folder.path()).is_err(), "another key");
+        put("key.pem", &one.signing_key.serialize_pem()[..100]);
+        assert!(identity(folder.path()).is_err(), "half a key");
+    }
+}

@@ -3,6 +3,8 @@
 mod bounds;
 mod secrets;
 mod sentences;
+#[cfg(test)]
+mod tests;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
