@@ -54,6 +54,8 @@ pub enum SeenState {
     Pending,
     /// There are credentials: the answer to the client.
     Given(SecretText),
+    /// There are credentials, says the plane, and gave none. It contradicts itself, which settles nothing.
+    Withheld,
     /// There are none that can be handed out; why, a sentence without its full stop.
     Failed(Box<str>),
     /// It was given back.
@@ -169,7 +171,7 @@ pub fn hear(phase: &Phase, heard: Heard, around: Circumstances) -> Turn {
             gone(around.now)
         }
         (Phase::Waiting { .. }, Heard::Saw(Ok(Some(seen)))) => match seen.state {
-            SeenState::Pending => later(around.doubt),
+            SeenState::Pending | SeenState::Withheld => later(around.doubt),
             SeenState::Given(_) | SeenState::Failed(_) | SeenState::Unused => granted(seen, Promise::Made),
         },
         // Its id is kept: what cannot be seen now may come back with its application, and be given back then.
@@ -179,7 +181,7 @@ pub fn hear(phase: &Phase, heard: Heard, around: Circumstances) -> Turn {
         }),
         (Phase::Ready { credentials, .. }, Heard::Saw(Ok(Some(seen)))) => match &seen.state {
             // The plane asks the application anew; until then, what was given stands.
-            SeenState::Pending => later(None),
+            SeenState::Pending | SeenState::Withheld => later(None),
             SeenState::Given(given) if given == credentials => later(None),
             SeenState::Given(_) | SeenState::Failed(_) | SeenState::Unused => granted(seen, Promise::Made),
         },
@@ -198,13 +200,15 @@ pub fn hear(phase: &Phase, heard: Heard, around: Circumstances) -> Turn {
                     ..becomes(Phase::Returning { auth: Some(auth.clone()), told: Told::Yes })
                 },
                 // It was not heard, after all.
-                (SeenState::Pending | SeenState::Given(_) | SeenState::Failed(_), Told::No) => {
+                (SeenState::Pending | SeenState::Given(_) | SeenState::Withheld | SeenState::Failed(_), Told::No) => {
                     Turn { pace: Pace::AtOnce, ..later(None) }
                 }
-                (SeenState::Pending | SeenState::Given(_) | SeenState::Failed(_), Told::Yes) => Turn {
-                    pace: Pace::Later(None),
-                    ..becomes(Phase::Returning { auth: Some(auth.clone()), told: Told::No })
-                },
+                (SeenState::Pending | SeenState::Given(_) | SeenState::Withheld | SeenState::Failed(_), Told::Yes) => {
+                    Turn {
+                        pace: Pace::Later(None),
+                        ..becomes(Phase::Returning { auth: Some(auth.clone()), told: Told::No })
+                    }
+                }
             }
         }
         (_, Heard::Looked(Err(refusal)) | Heard::Saw(Err(refusal))) => {
@@ -233,7 +237,9 @@ fn granted(seen: Seen, promise: Promise) -> Turn {
     let Seen { auth, state } = seen;
     match (state, promise) {
         (SeenState::Given(credentials), _) => becomes(Phase::Ready { auth, credentials }),
-        (SeenState::Pending, Promise::Made) => Turn { pace: Pace::Later(None), ..becomes(Phase::Waiting { auth }) },
+        (SeenState::Pending | SeenState::Withheld, Promise::Made) => {
+            Turn { pace: Pace::Later(None), ..becomes(Phase::Waiting { auth }) }
+        }
         // The bundle's own credentials were taken away meanwhile. Nobody is going to look for what comes of this.
         (SeenState::Pending, Promise::NotMade) => Turn {
             word: Some(order::Refusal::AsyncRequired(
@@ -243,6 +249,9 @@ fn granted(seen: Seen, promise: Promise) -> Turn {
             )),
             ..becomes(Phase::Returning { auth: Some(auth), told: Told::No })
         },
+        (SeenState::Withheld, Promise::NotMade) => {
+            failed(auth, "the plane says that there are credentials, and gave none".into(), promise)
+        }
         (SeenState::Failed(why), _) => failed(auth, why, promise),
         (SeenState::Unused, _) => failed(auth, "the credentials were given back by somebody else".into(), promise),
     }

@@ -98,7 +98,7 @@ impl BrokerLoop {
                     changes.push(Change::PutBinding(key.clone(), renewed));
                     others.push(key.clone());
                 }
-                (Phase::Ready { .. }, Some(SeenState::Given(_) | SeenState::Pending)) => {}
+                (Phase::Ready { .. }, Some(SeenState::Given(_) | SeenState::Pending | SeenState::Withheld)) => {}
                 // The list may be older than the binding: it is asked for by itself.
                 (Phase::Ready { .. }, Some(SeenState::Failed(_) | SeenState::Unused) | None) => {
                     (work.doubt, work.due) = (work.doubt.or(Some(now)), Some(Due::now(now)));

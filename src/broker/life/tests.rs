@@ -247,7 +247,7 @@ proptest! {
 
     #[test]
     fn no_answer_to_an_earlier_question_does_harm(
-        number in 0_usize..3, state in 0_u8..4, question in 0_u8..4, phase in 0_usize..8
+        number in 0_usize..3, state in 0_u8..5, question in 0_u8..4, phase in 0_usize..8
     ) {
         let seen = Seen {
             auth: auth(number),
@@ -255,6 +255,7 @@ proptest! {
                 0 => SeenState::Pending,
                 1 => SeenState::Given(credentials(number)),
                 2 => SeenState::Unused,
+                3 => SeenState::Withheld,
                 _ => SeenState::Failed("why".into()),
             },
         };
@@ -325,6 +326,19 @@ fn a_client_that_cannot_wait_gets_no_credentials_that_come_later() {
     let turn = hear(&Phase::Asking { promise: Promise::NotMade }, Heard::Asked(Ok(seen)), around);
     assert_eq!(turn.fate, Fate::Becomes(Phase::Returning { auth: Some(auth(1)), told: Told::No }));
     assert!(matches!(turn.word, Some(order::Refusal::AsyncRequired(_))));
+}
+
+#[test]
+fn credentials_that_the_plane_speaks_of_and_does_not_give_settle_nothing() {
+    let around = Circumstances { now: instant(1), doubt: None, settling: SETTLING, audience: Audience::Absent };
+    let seen = || Seen { auth: auth(1), state: SeenState::Withheld };
+    let turn = hear(&Phase::Asking { promise: Promise::Made }, Heard::Asked(Ok(seen())), around);
+    assert_eq!(turn.fate, Fate::Becomes(Phase::Waiting { auth: auth(1) }));
+    for phase in [Phase::Waiting { auth: auth(1) }, Phase::Ready { auth: auth(1), credentials: credentials(1) }] {
+        assert_eq!(hear(&phase, Heard::Saw(Ok(Some(seen()))), around).fate, Fate::Same, "{phase:?}");
+    }
+    let turn = hear(&Phase::Asking { promise: Promise::NotMade }, Heard::Asked(Ok(seen())), around);
+    assert!(matches!(turn.word, Some(order::Refusal::BadRequest(_))), "who cannot wait is told: {turn:?}");
 }
 
 #[test]
