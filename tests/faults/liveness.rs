@@ -13,7 +13,7 @@ use crate::host::{Agent, said};
 use crate::oracle::{Breach, Observed, Promise, judge};
 use crate::platform::{binding, instance};
 use crate::room::{LABEL, LOGIN, Room, TILL, application};
-use crate::scene::{is_settled, problem};
+use crate::scene::problem;
 use crate::tree::everything;
 
 /// What the commands are that anybody may give at the end.
@@ -123,7 +123,8 @@ impl Room {
                 Err(_) => {}
             }
             let Some(status) = &last else { continue };
-            if is_settled(status) && self.has_arrived(fresh) && self.is_reported() {
+            let well = status.state == State::Healthy && status.endeavour.is_none();
+            if well && self.has_arrived(fresh) && self.is_applied(status) && self.is_reported() {
                 return Ok(last.unwrap());
             }
             if !dropped && asks_for_a_token(status, self.host().token().exists()) {
@@ -134,7 +135,8 @@ impl Room {
                 self.drop_token();
             }
         }
-        let missing = [("the files", self.has_arrived(fresh)), ("the label", self.is_reported())];
+        let applied = last.as_ref().is_some_and(|status| self.is_applied(status));
+        let missing = [("the files", self.has_arrived(fresh)), ("a hook", applied), ("the label", self.is_reported())];
         let missing: Vec<_> = missing.into_iter().filter(|(_, there)| !there).map(|(what, _)| what).collect();
         let shown = last.map_or_else(String::new, |status| {
             let problems: Vec<_> =
@@ -155,9 +157,15 @@ impl Room {
         let folder = host.path(&format!("state/config/current/applications/{slug}/bundles/orders/credentials.json"));
         let holds =
             |path: &std::path::Path, text: &str| std::fs::read_to_string(path).is_ok_and(|read| read.contains(text));
-        holds(&folder, &fresh.secret)
-            && host.path(&format!("etc/{slug}.conf")).exists()
-            && holds(&host.path("spool/events"), "config-changed")
+        holds(&folder, &fresh.secret) && host.path(&format!("etc/{slug}.conf")).exists()
+    }
+
+    /// Whether hooks were told of what is current. What they were told last may be something else: of a renewal, say.
+    fn is_applied(&self, status: &Status) -> bool {
+        let Some(output) = &status.output else { return false };
+        let told = format!("config-changed {}", output.generation);
+        let events = std::fs::read_to_string(self.host().path("spool/events")).unwrap_or_default();
+        events.lines().any(|line| line == told) && status.apply.as_ref().is_some_and(|apply| apply.succeeded)
     }
 
     fn is_reported(&self) -> bool {
