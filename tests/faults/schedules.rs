@@ -103,7 +103,7 @@ async fn happen<'a>(room: &'a Room, agent: Agent<'a>, event: Event) -> Agent<'a>
 async fn whatever_happens_in_whatever_order_the_host_comes_back_and_keeps_its_promises() {
     family("schedules")
         .endless()
-        .short(12)
+        .short(10)
         .at_once(12)
         .run(async |case| {
             let (phase, events) = schedule(&case);
