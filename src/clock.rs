@@ -16,6 +16,10 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use tokio::io::unix::AsyncFd;
 
+/// How long a wait is at the most where the kernel gives no timer: 5 seconds. Whatever was to be done once descriptors are
+/// to be had again waits for it.
+const WITHOUT_TIMER: Duration = Duration::from_secs(5);
+
 /// What a loop waits for.
 pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
@@ -48,10 +52,9 @@ impl Clock for Wall {
                 return;
             }
             if let Err(error) = wall_timer(instant).await {
-                // Out of file descriptors, most likely. A bounded wait on the other clock does no harm: callers look
-                // again.
+                // Out of file descriptors, most likely. A short wait on the other clock does no harm: callers look again.
                 tracing::debug!(%error, "no wall clock timer can be had");
-                tokio::time::sleep(until(self.now(), instant).min(Duration::from_secs(60))).await;
+                tokio::time::sleep(until(self.now(), instant).min(WITHOUT_TIMER)).await;
             }
         })
     }
