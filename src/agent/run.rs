@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::applying;
 use super::board::Board;
@@ -33,6 +35,9 @@ use crate::peers;
 use crate::seclusion::seclude;
 use crate::snapshot::brake::Consent;
 use crate::token::Inbox;
+
+/// How long after a configuration that the system did not let be read it is read again: 5 seconds.
+const RELOAD_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -214,11 +219,12 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
         while arrival_sender.send(inbox.next().await).await.is_ok() {}
     };
     let reloads = async {
+        let mut again = None;
         loop {
-            match signals.next().await {
+            match signals.next_or(again).await {
                 Told::End(name) => break name,
                 Told::Reload => {
-                    reload(&location, &settings_sender, &board);
+                    again = reload(&location, &settings_sender, &board);
                     control_sender.send_replace(settings_sender.borrow().control.clone());
                     broker_sender.send_replace(settings_sender.borrow().broker.clone());
                 }
@@ -295,6 +301,20 @@ impl Signals {
         })
     }
 
+    /// What is asked next; a reload, too, once it is time to try it again.
+    async fn next_or(&mut self, reload: Option<Instant>) -> Told {
+        let due = async {
+            match reload {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            told = self.next() => told,
+            () = due => Told::Reload,
+        }
+    }
+
     async fn next(&mut self) -> Told {
         tokio::select! {
             _ = self.terminate.recv() => Told::End("SIGTERM"),
@@ -312,13 +332,15 @@ pub fn harden() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
 }
 
-/// Reads the configuration again, and puts it to use whole or not at all.
-fn reload(location: &Location, settings: &watch::Sender<Rc<Settings>>, board: &Board) {
+/// Reads the configuration again, and puts it to use whole or not at all. Answers when that is to be tried again, where
+/// the system did not let it be read.
+fn reload(location: &Location, settings: &watch::Sender<Rc<Settings>>, board: &Board) -> Option<Instant> {
     let monotonic = NotifyState::monotonic_usec_now();
     match &monotonic {
         Ok(monotonic) => notify(&[NotifyState::Reloading, monotonic.clone()]),
         Err(_) => notify(&[NotifyState::Reloading]),
     }
+    let mut again = None;
     match config::load(location) {
         Ok(mut new) => {
             let old = settings.borrow().clone();
@@ -332,6 +354,15 @@ fn reload(location: &Location, settings: &watch::Sender<Rc<Settings>>, board: &B
                 Service::ReloadedInPart { held: &held, service: &location.service() }.emit();
             }
         }
+        Err(error) if !error.is_lasting() => {
+            again = Some(Instant::now() + RELOAD_AGAIN);
+            board.problem(
+                Area::Configuration,
+                Severity::Transient,
+                format!("The new configuration is not in force yet: {}.", error.brief()),
+                "The old one stays in force, and the agent reads the new one again by itself.",
+            );
+        }
         Err(error) => board.problem(
             Area::Configuration,
             Severity::ActionNeeded,
@@ -340,6 +371,7 @@ fn reload(location: &Location, settings: &watch::Sender<Rc<Settings>>, board: &B
         ),
     }
     notify(&[NotifyState::Ready]);
+    again
 }
 
 /// Keeps systemd's status line up to date, and tells the journal how things are at the start.

@@ -58,6 +58,21 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// Whether the same would be answered at the next try. Where the disk fails, or the system has too little of
+    /// something, nothing is known of the configuration.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Unreadable { source, .. } => crate::disk::is_lasting(source),
+            Self::NotAFile(_)
+            | Self::TooLarge(_)
+            | Self::TooMany(_)
+            | Self::Untrusted { .. }
+            | Self::Invalid { .. }
+            | Self::Variable { .. }
+            | Self::Contradiction { .. } => true,
+        }
+    }
+
     /// The error in one line, without the picture of the place, and without what has no place in a line: keys can hold it.
     pub fn brief(&self) -> String {
         crate::transport::fit(&match self {

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use plane::{Endpoint, Fault, Options};
 use runtime_agent::agent::status::{Area, Severity, State, Status};
 use runtime_agent::config::{LogLevel, Seconds, Settings};
 
 use crate::host::{Agent, said};
+use crate::kills::trace::{need_strace, without_descriptors};
 use crate::scene::{Scene, asked_since_the_start, is_settled, problem};
 use crate::tree::everything;
 
@@ -160,6 +162,24 @@ async fn a_broken_configuration_is_refused_at_a_reload_and_the_old_one_stays() {
     scene.host.configure(|_| {});
     agent.signal(Signal::SIGHUP);
     agent.wait_for("all to be well again", is_settled).await;
+}
+
+#[tokio::test]
+async fn a_configuration_that_the_system_did_not_let_be_read_is_read_again_without_anybody() {
+    need_strace();
+    let scene = Scene::new().await;
+    let agent = scene.host.start_command(without_descriptors(&scene.host, "agent.toml", "2")).await;
+    scene.host.drop_token(&scene.mint());
+    let itself = agent.wait_for("the files", is_settled).await.agent.pid;
+    scene.host.configure(|settings| settings.sync.interval = Seconds::new(1800));
+    kill(Pid::from_raw(itself.try_into().unwrap()), Signal::SIGHUP).unwrap();
+    let status = agent.wait_for("the complaint", |status| !problem(status, Area::Configuration).is_empty()).await;
+    let told = &status.problems[&Area::Configuration];
+    assert!(told.what.contains("Too many open files"), "{}", told.what);
+    assert_eq!(told.severity, Severity::Transient);
+    assert!(told.remedy.ends_with("the agent reads the new one again by itself."), "{}", told.remedy);
+    let shorter = |status: &Status| pause(status).is_some_and(|pause| pause < Duration::from_secs(2000));
+    agent.wait_for("the new interval", |status| status.problems.is_empty() && shorter(status)).await;
 }
 
 #[tokio::test]

@@ -5,11 +5,10 @@ use std::path::Path;
 
 use runtime_agent::agent::status::{Area, State, Status};
 use runtime_agent::config::{Settings, TemplateRule};
-use tokio::process::Command;
 
 use crate::following::application;
 use crate::host::{Agent, finished, said};
-use crate::kills::trace::need_strace;
+use crate::kills::trace::{need_strace, without_descriptors};
 use crate::scene::{Scene, is_settled, is_well, problem};
 
 const NAMES: &str = r#"
@@ -98,13 +97,8 @@ async fn templates_that_the_system_did_not_let_be_read_are_read_again_without_an
         settings.paths.templates = scene.host.path("templates");
         with_rules(settings, rules(&[NAMES]));
     });
-    let run = scene.host.command(&["run"]);
-    let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=openat"]);
     // Once it is opened, and once it is listed.
-    command.args(["-e", "inject=openat:error=EMFILE:when=1..2", "-P"]).arg(scene.host.path("templates"));
-    command.arg(run.as_std().get_program()).args(run.as_std().get_args());
-    command.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/").kill_on_drop(true);
+    let command = without_descriptors(&scene.host, "templates", "1..2");
     let agent = scene.host.start_command(command).await;
     let told = |status: &Status| problem(status, Area::Templates).contains("Too many open files");
     let status = agent.wait_for("the complaint", told).await;

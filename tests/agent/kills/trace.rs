@@ -385,3 +385,15 @@ pub fn need_strace() {
         Err(error) => panic!("cannot start strace: {error}"),
     }
 }
+
+/// The agent's command, where the system has no descriptor for some of its openings of a path: `when` says which, as
+/// strace counts them, by threads.
+pub fn without_descriptors(host: &Host, path: &str, when: &str) -> Command {
+    let run = host.command(&["run"]);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=openat"]);
+    command.args(["-e", &format!("inject=openat:error=EMFILE:when={when}"), "-P"]).arg(host.path(path));
+    command.arg(run.as_std().get_program()).args(run.as_std().get_args());
+    command.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/").kill_on_drop(true);
+    command
+}
