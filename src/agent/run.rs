@@ -94,7 +94,7 @@ pub async fn run(settings: Settings, location: Location) -> Result<(), RunError>
     let passed = broker::http::Passed::take();
     harden();
     let paths = settings.paths.clone();
-    disk::ensure_folder(&paths.state, 0o755)?;
+    disk::settle_folder(&paths.state, 0o755)?;
     only_the_owner(&paths.state)?;
     disk::ensure_folder(&paths.runtime, 0o755)?;
     let _lock = StateLock::take(&paths.state)?;

@@ -137,7 +137,7 @@ async fn turn(settings: &ApplierSettings, stop: &Stop) -> Result<StateLock, Outc
         match StateLock::take(state) {
             Ok(lock) => {
                 // Only now is what lies there certainly nobody's.
-                disk::sweep(state).map_err(unwritable)?;
+                disk::settle_folder(state, 0o700).and_then(|()| disk::sweep(state)).map_err(unwritable)?;
                 return Ok(lock);
             }
             Err(LockError::Held(_)) if began.elapsed() < TURN_LIMIT && !stop.is_told() => {

@@ -218,8 +218,25 @@ pub fn ensure_folder(path: &Path, mode: u32) -> Result<(), DiskError> {
     if path.is_dir() {
         return Ok(());
     }
+    let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+    let missing: Vec<&Path> = missing.collect();
     fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(at("create the folder", path))?;
-    sync_folder(parent(path))
+    missing.into_iter().rev().try_for_each(|made| sync_folder(parent(made)))
+}
+
+/// Does what [`ensure_folder`] does for a folder that this process is to build on, and makes durable what an earlier one
+/// may have been killed over: its name, and the names in it. They are all there, and power could take them yet.
+///
+/// # Errors
+/// When the folder cannot be made or synced.
+pub fn settle_folder(path: &Path, mode: u32) -> Result<(), DiskError> {
+    ensure_folder(path, mode)?;
+    match sync_folder(parent(path)) {
+        // Who may not look at what is around it has not made it, nor was an earlier process of theirs killed over that.
+        Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {}
+        other => other?,
+    }
+    sync_folder(path)
 }
 
 /// Makes one folder in a folder that nobody looks at yet, with `mode` less the umask; nothing is fsynced.
@@ -346,6 +363,18 @@ mod tests {
             let expected = if metadata.is_dir() { metadata.mode() & 0o777 & mode } else { mode & 0o777 };
             assert_eq!(metadata.mode() & 0o777, expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_made_with_those_above_it_and_may_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        settle_folder(&path, 0o700).unwrap();
+        settle_folder(&path, 0o755).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700, "what is there stays as it is");
+        fs::write(folder.path().join("file"), "").unwrap();
+        let error = settle_folder(&folder.path().join("file/a"), 0o700).unwrap_err();
+        assert!(error.to_string().contains("file/a"), "{error}");
     }
 
     #[test]

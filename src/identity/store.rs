@@ -160,7 +160,7 @@ impl IdentityStore {
     /// log: the agent itself can go on.
     pub fn open(state: &Path) -> Result<Self, IdentityError> {
         let root = state.join("identity");
-        disk::ensure_folder(&root, Readers::Nobody.folder_mode())?;
+        disk::settle_folder(&root, Readers::Nobody.folder_mode())?;
         disk::sweep(&root)?;
         let store = Self { root };
         let readers = Readers::of(&store.root)?;
