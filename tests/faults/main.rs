@@ -9,6 +9,7 @@
 // Not every family uses all of a room.
 #![allow(dead_code)]
 
+mod calls;
 mod campaign;
 mod compiled;
 mod effects;
