@@ -209,9 +209,14 @@ impl Directory {
         }
     }
 
-    /// Makes the names in it durable.
+    /// Makes the names in it durable, as far as its file system knows of that.
     pub(super) fn sync(&self) -> io::Result<()> {
-        Ok(nix::unistd::fsync(&self.fd)?)
+        match nix::unistd::fsync(&self.fd) {
+            // fsync(2): directories here cannot be synced (CIFS, for one). No other try would do more, and an
+            // installation that waited for it could not even be taken back.
+            Err(Errno::EINVAL) => Ok(()),
+            other => Ok(other?),
+        }
     }
 }
 
@@ -231,5 +236,18 @@ fn walk(base: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             other => return other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_cannot_be_synced_holds_nothing_up() {
+        let open = |path: &str| Directory::open(Trusted::of_this_process(), Path::new(path), Path::new(""));
+        let proc = open("/proc").unwrap();
+        assert_eq!(nix::unistd::fsync(&proc.fd), Err(Errno::EINVAL), "there is such a directory");
+        proc.sync().unwrap();
     }
 }
