@@ -244,7 +244,8 @@ impl Room {
 fn asks_for_a_token(status: &Status, waiting: bool) -> bool {
     let idle = status.endeavour.is_none() && !waiting;
     match status.state {
-        State::Unpaired | State::ActionNeeded => idle && status.identity.is_none(),
+        State::Unpaired => idle,
+        State::ActionNeeded => idle && (status.identity.is_none() || !problem(status, Area::Pairing).is_empty()),
         State::Expired | State::Rejected | State::Lost => idle,
         State::Pairing | State::Healthy | State::Degraded => false,
     }

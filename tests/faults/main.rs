@@ -16,6 +16,7 @@ mod effects;
 #[allow(dead_code, reason = "the tests of the agent use all of it")]
 #[path = "../agent/host.rs"]
 mod host;
+mod host_faults;
 mod liveness;
 mod moments;
 mod network;

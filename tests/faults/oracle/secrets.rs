@@ -56,7 +56,14 @@ pub(super) fn judge(observed: &Observed) -> Vec<Breach> {
 fn is_for_secrets(path: &Path) -> bool {
     let ends = |name: &str| path.ends_with(name);
     let in_state = path.starts_with("state/identity") && ends("key.pem");
-    let kept = ["state/snapshot.json", "state/pairing.json", "state/broker.redb", "pairing/token", "login"];
+    let kept = [
+        "state/snapshot.json",
+        "state/snapshot.json.damaged",
+        "state/pairing.json",
+        "state/broker.redb",
+        "pairing/token",
+        "login",
+    ];
     let published = path.starts_with("state/config");
     let rendered = published
         && path.components().any(|part| ["blobs", "passwords"].map(AsRef::as_ref).contains(&part.as_os_str()));

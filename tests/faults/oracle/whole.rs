@@ -22,6 +22,8 @@ pub(super) fn judge(observed: &Observed) -> Vec<Breach> {
     for (path, entry) in &observed.tree {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let ours = path.starts_with("state") || path.starts_with("pairing") || path.starts_with("etc");
+        // What somebody edited is kept beside it, for a person.
+        let ours = ours && !name.ends_with(".runtime-agent-backup");
         if ours && (name.starts_with(".tmp-") || name.contains(".runtime-agent-")) && entry.kind != Kind::Other {
             breaches.push(Breach::of(Promise::Kills, format!("{} was never finished, and stays", path.display())));
         }
