@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use plane::{Endpoint, Fault};
 use runtime_agent::config::{ByteSize, Settings};
@@ -75,6 +76,8 @@ async fn short(case: Case) -> Vec<Breach> {
     let (name, moment, phase) = parted(&case.name);
     let (_, shortage) = SHORTAGES.into_iter().find(|(known, _)| *known == name).unwrap();
     let mut variation = variation(phase);
+    // What a broker cannot have at its start it tries to get again each minute.
+    variation.patience = Duration::from_secs(90);
     if shortage == Shortage::MemoryAndAnswers {
         variation.settings = Arc::new(|settings: &mut Settings| settings.plane.max_answer = ByteSize::new(MEMORY));
         // Where the system lets it live.
