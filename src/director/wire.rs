@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,6 +13,7 @@ use super::credential::Auth;
 use super::paging::Place;
 use crate::ids::{ApplicationId, BundleId, DefinitionId, InstanceAuthId, RuntimeId};
 use crate::snapshot::{Condition, Specification, Version};
+use crate::transport::ByName;
 
 /// A page of any list.
 #[derive(Deserialize)]
@@ -396,12 +396,12 @@ pub(super) struct LabelVariables<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct LabelAnswer {
     #[serde(rename = "setRuntimeLabel")]
-    pub _label: Label,
+    pub _label: ByName<Label>,
 }
 
 #[derive(Deserialize)]
 #[serde(expecting = "a Label")]
 pub(super) struct Label {
     #[serde(rename = "key")]
-    _key: IgnoredAny,
+    _key: Box<str>,
 }

@@ -1,12 +1,15 @@
 //! One answer: whole, and of the types that were asked for, or a sentence that says why not.
 
+use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use zeroize::Zeroize;
 
@@ -65,8 +68,32 @@ pub(crate) struct AnswerSum([u8; 32]);
 
 #[derive(Deserialize)]
 struct Envelope<T> {
-    data: Option<T>,
+    data: Option<ByName<T>>,
     errors: Option<Vec<GraphqlError>>,
+}
+
+/// A JSON object. What serde derives takes a list as well, its members by their order, so that a list of lists passes for
+/// an answer of which nothing but the form is asked.
+pub(crate) struct ByName<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ByName<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = ByName<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(ByName)
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData))
+    }
 }
 
 impl Beside {
@@ -116,7 +143,7 @@ impl Answer {
             return Err(Fault::Status { code: self.status, retry_after: self.retry_after, excerpt: String::new() });
         }
         match whole {
-            Ok(Envelope { data: Some(data), .. }) => Ok(data),
+            Ok(Envelope { data: Some(ByName(data)), .. }) => Ok(data),
             Ok(Envelope { data: None, .. }) => Err(Fault::NotGraphql("it has neither data nor errors".into())),
             Err(_) => Err(why_undecodable::<T>(&self.bytes.0, quote)),
         }
@@ -194,6 +221,19 @@ fn without_values(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_named_is_looked_for_by_its_name_and_never_by_its_place() {
+        #[derive(Deserialize, Debug)]
+        struct Named {
+            name: String,
+        }
+        let read = |json: &str| serde_json::from_str::<ByName<Named>>(json).map(|found| found.0.name);
+        assert_eq!(read(r#"{"other":1,"name":"x"}"#).unwrap(), "x");
+        for wrong in [r#"["x"]"#, "[[]]", "null", r#""x""#, "{}"] {
+            read(wrong).unwrap_err();
+        }
+    }
 
     #[test]
     fn a_cut_goes_through_no_word() {

@@ -11,7 +11,7 @@ mod inflate;
 mod proxy;
 mod spool;
 
-pub(crate) use answer::{AnswerSum, decode};
+pub(crate) use answer::{AnswerSum, ByName, decode};
 pub(crate) use call::Again;
 pub use call::{Graphql, Knock, Limits, Operation};
 pub use client::{ClientOptions, ClientPem, Protocol, Trust, TrustError, client};

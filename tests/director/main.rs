@@ -493,3 +493,20 @@ async fn what_is_marked_as_deleted_or_failed_is_still_listed_and_says_so() {
         (Some("oops"), Some("UNREACHABLE"))
     );
 }
+
+#[tokio::test]
+async fn a_label_counts_as_set_only_where_the_plane_says_so() {
+    let paired = Paired::new().await;
+    let director = paired.director();
+    let nested = format!("{{\"data\":{}{}}}", "[".repeat(100), "]".repeat(100));
+    for body in [
+        &*nested,
+        r#"{"data":[[["key"]]]}"#,
+        r#"{"data":{"setRuntimeLabel":["key"]}}"#,
+        r#"{"data":{"setRuntimeLabel":{}}}"#,
+    ] {
+        paired.plane.fault(Fault::on(Endpoint::Director).operation("setRuntimeLabel").times(1).body(body));
+        director.set_label(&paired.runtime, "key", &"value".into()).await.unwrap_err();
+    }
+    director.set_label(&paired.runtime, "key", &"value".into()).await.unwrap();
+}

@@ -6,8 +6,6 @@
 
 // Tests say what they expect by panicking.
 #![allow(clippy::unwrap_used)]
-// Not every family uses all of a room.
-#![allow(dead_code)]
 
 mod calls;
 mod campaign;
