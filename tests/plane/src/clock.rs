@@ -80,8 +80,9 @@ mod tests {
         let clock = Clock::default();
         clock.set_ahead(SignedDuration::from_hours(24));
         let (shown, real) = (clock.now(), Timestamp::now());
-        assert!(real.until(shown).unwrap().total(jiff::Unit::Hour).unwrap() > 23.9 && clock.now() >= shown);
+        assert!(shown.duration_since(real) > SignedDuration::from_hours(23) && clock.now() >= shown);
+        let same = clock.clone();
         clock.set(real);
-        assert_eq!((clock.now(), clock.clone().now()), (real, real));
+        assert_eq!((clock.now(), same.now()), (real, real));
     }
 }
