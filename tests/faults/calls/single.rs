@@ -6,7 +6,7 @@ use super::aims::{Calls, by_turns};
 use super::disk::Loss;
 use super::life::{Came, Run, prepared, run, undisturbed};
 use super::power::{differences, left, put_in_place};
-use super::traced::{Aim, Depth, Event, ended_in_good_order, has_happened, until_killed, why_not};
+use super::traced::{Aim, Depth, Event, ended_in_good_order, has_happened, is_impossible, until_killed, why_not};
 use crate::campaign::{Case, family, missed, seed, skipped};
 use crate::oracle::{Breach, Promise};
 use crate::phases::Phase;
@@ -132,8 +132,11 @@ async fn failed(case: &Case, room: &Room, phase: Phase, error: &str, run: Run<'_
     let (log, agent) = match run.came {
         Came::On(agent) => (run.log.released(&agent).await, Some(*agent)),
         Came::Ended => {
-            breaches.push(Breach::of(Promise::Kills, "a call that fails once ended an agent that was ready"));
-            (run.log.ended().await, None)
+            let log = run.log.ended().await;
+            if !is_impossible(&log) {
+                breaches.push(Breach::of(Promise::Kills, "a call that fails once ended an agent that was ready"));
+            }
+            (log, None)
         }
         Came::Never(status) => {
             let words = room.host().log();
@@ -145,7 +148,7 @@ async fn failed(case: &Case, room: &Room, phase: Phase, error: &str, run: Run<'_
             (run.log.ended().await, None)
         }
     };
-    if !has_happened(&log, Event::Error("")) {
+    if !has_happened(&log, Event::Error("")) || is_impossible(&log) {
         missed(case);
     }
     if let Some(agent) = agent.as_ref().filter(|_| phase == Phase::Renew) {

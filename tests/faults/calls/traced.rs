@@ -152,6 +152,15 @@ pub fn has_happened(log: &str, event: Event) -> bool {
     }
 }
 
+/// Whether the call that failed is one that cannot: a thread that is woken by an event has no disk behind it.
+pub fn is_impossible(log: &str) -> bool {
+    let Some(failed) = log.lines().position(|line| line.contains("(INJECTED)")) else { return false };
+    let all: Vec<_> = log.lines().take(failed + 1).collect();
+    let thread = all[failed].split(' ').next();
+    let begun = all.iter().rev().find(|line| line.split(' ').next() == thread && !line.contains("<... "));
+    begun.is_some_and(|line| line.contains("<anon_inode:"))
+}
+
 /// What was done before the first process was killed.
 pub fn until_killed(log: &str) -> &str {
     log.find(KILLED).map_or(log, |end| &log[..log[..end].rfind('\n').map_or(0, |end| end + 1)])
@@ -169,4 +178,18 @@ pub fn why_not() -> Option<String> {
 /// Whether a process ended as one that says why, and not by a bug.
 pub fn ended_in_good_order(status: ExitStatus) -> bool {
     status.code().is_some_and(|code| code != 101 && code < 126)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_does_not_fail_like_a_disk() {
+        let event = "10 write(4<anon_inode:[eventfd]>, \"\\1\", 8 <unfinished ...>\n11 fsync(3</a>) = 0\n\
+                     10 <... write resumed>) = -1 EIO (Input/output error) (INJECTED)\n";
+        assert!(is_impossible(event));
+        assert!(!is_impossible("10 write(4</a>, \"a\", 1) = -1 EIO (Input/output error) (INJECTED)\n"));
+        assert!(!is_impossible("10 write(4<anon_inode:[eventfd]>, \"a\", 8) = 8\n"));
+    }
 }
