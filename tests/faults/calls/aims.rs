@@ -1,8 +1,7 @@
 //! Which calls there are in a phase, and what can happen at each.
 
-use std::collections::BTreeMap;
-
-use fastrand::Rng;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::replay::TRACED;
 use super::traced::{Aim, Event};
@@ -128,11 +127,12 @@ impl Calls {
     /// Those of the process that was started first, and of those that it started, in a log of `strace`.
     ///
     /// What is made before the program itself runs is the loader's. And of what the service manager is not told, nobody
-    /// can tell whether it was to be.
+    /// can tell whether it was to be. What wakes a thread never fails.
     pub fn of(log: &str) -> Self {
         let mut calls = Self::default();
         let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         let mut loading: BTreeMap<&str, usize> = BTreeMap::new();
+        let (mut found, mut events) = (BTreeSet::new(), BTreeSet::new());
         let mut begun = false;
         for line in log.lines() {
             let Some((thread, call)) = line.split_once(' ') else { continue };
@@ -147,12 +147,16 @@ impl Calls {
                 loading.insert(name, *count);
             }
             let program = loading.get(name).is_none_or(|loading| *count > *loading);
-            if program && !arguments.contains("SOCK_DGRAM") && !arguments.contains("/notify\"") {
-                let whens = calls.by_name.entry(name.to_owned()).or_default();
-                if !whens.contains(count) {
-                    whens.push(*count);
-                }
+            let said = arguments.contains("SOCK_DGRAM") || arguments.contains("/notify\"");
+            if arguments.contains("<anon_inode:") {
+                events.insert((name, *count));
+            } else if program && !said {
+                found.insert((name, *count));
             }
+        }
+        // Which thread makes the call is not aimed at.
+        for (name, when) in found.difference(&events) {
+            calls.by_name.entry((*name).to_owned()).or_default().push(*when);
         }
         calls
     }
@@ -185,9 +189,14 @@ fn is_of_the_loader(arguments: &str) -> bool {
     ["\"/etc/ld.so", "\"/lib", "\"/usr/lib"].iter().any(|begin| arguments.contains(begin))
 }
 
-/// Puts things into an order in which there is one of each group first, then a second one, and so on.
-pub fn by_turns<T, G: Ord>(mut all: Vec<T>, group: impl Fn(&T) -> G, dice: &mut Rng) -> Vec<T> {
-    dice.shuffle(&mut all);
+/// Puts things into an order in which there is one of each group first, then a second one, and so on. Which one it is,
+/// the seed and its name say: a few things more or less change nothing for the others.
+pub fn by_turns<T, G: Ord>(mut all: Vec<T>, group: impl Fn(&T) -> G, name: impl Fn(&T) -> String, seed: u64) -> Vec<T> {
+    all.sort_by_cached_key(|thing| {
+        let mut hasher = DefaultHasher::new();
+        (seed, name(thing)).hash(&mut hasher);
+        hasher.finish()
+    });
     let mut counts: BTreeMap<G, usize> = BTreeMap::new();
     let mut ranked: Vec<_> = all
         .into_iter()
@@ -197,7 +206,7 @@ pub fn by_turns<T, G: Ord>(mut all: Vec<T>, group: impl Fn(&T) -> G, dice: &mut 
             (*count, thing)
         })
         .collect();
-    // Stable: within a turn, the order is that of the dice.
+    // Stable: within a turn, the order is that of the seed.
     ranked.sort_by_key(|(rank, _)| *rank);
     ranked.into_iter().map(|(_, thing)| thing).collect()
 }
@@ -210,6 +219,10 @@ mod tests {
 10 read(3</lib/libc.so.6>, "\177ELF", 832) = 832
 10 openat(AT_FDCWD</>, "/h/agent.toml", O_RDONLY) = 3</h/agent.toml>
 10 read(3</h/agent.toml>, "a", 1) = 1
+10 write(4</h/a>, "a", 1) = 1
+10 write(4<anon_inode:[eventfd]>, "a", 8) = 8
+11 write(4</h/a>, "a", 1) = 1
+11 write(4</h/a>, "a", 1) = 1
 10 socket(AF_UNIX, SOCK_DGRAM|SOCK_CLOEXEC, 0) = 4<socket:[1]>
 10 socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0) = 4<socket:[2]>
 10 fsync(3</h/a> <unfinished ...>
@@ -222,7 +235,7 @@ mod tests {
     fn aims_are_at_the_program_and_not_at_what_loads_it() {
         let calls = Calls::of(LOG);
         let kills: Vec<_> = calls.kills().iter().map(ToString::to_string).collect();
-        let at = ["fsync 1", "openat 2"];
+        let at = ["fsync 1", "openat 2", "write 1"];
         assert_eq!(kills, at.map(|at| format!("killed at {at}")));
         let failures: Vec<_> = calls.failures().iter().map(ToString::to_string).collect();
         assert!(failures.contains(&"EMFILE at socket 2".to_owned()), "{failures:?}");
@@ -233,7 +246,7 @@ mod tests {
     #[test]
     fn every_group_has_its_turn() {
         let all = vec![("a", 1), ("a", 2), ("a", 3), ("b", 1), ("c", 1), ("c", 2)];
-        let ordered = by_turns(all, |(group, _)| *group, &mut Rng::with_seed(1));
+        let ordered = by_turns(all, |(group, _)| *group, |(group, nth)| format!("{group} {nth}"), 1);
         let groups = |range: std::ops::Range<usize>| {
             let mut groups: Vec<_> = ordered[range].iter().map(|(group, _)| *group).collect();
             groups.sort_unstable();

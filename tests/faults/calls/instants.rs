@@ -63,7 +63,7 @@ async fn power_lost_at_every_instant_after_a_kill_and_another_start() {
     let start = Calls::of(start).kills();
     let kills = Calls::of(&whole).kills().into_iter().filter(|aim| NAMING.contains(&&*aim.call)).collect();
     let turn = |aim: &Aim| (aim.call.clone(), start.contains(aim));
-    let first = by_turns(kills, turn, &mut fastrand::Rng::with_seed(seed()));
+    let first = by_turns(kills, turn, ToString::to_string, seed());
     family("second lives")
         .in_order(first.iter().map(ToString::to_string).collect())
         .short(10)

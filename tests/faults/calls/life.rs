@@ -16,10 +16,15 @@ use crate::scene::is_settled;
 /// How long a phase may take under whatever happens to it, before that is left to the end of the case: longer than it takes.
 pub const MOST: Duration = Duration::from_secs(8);
 
+/// How long a start may take, far longer than it does on a busy machine.
+const STUCK: Duration = Duration::from_secs(60);
+
 /// How an agent came out of a phase.
 pub enum Came<'a> {
     /// It has ended before it was ready.
     Never(ExitStatus),
+    /// It was not ready for long, and was ended.
+    Stuck,
     /// It has ended since.
     Ended,
     /// It goes on.
@@ -56,9 +61,10 @@ pub async fn run<'a>(room: &'a Room, phase: Phase, aim: Option<&Aim>, depth: Dep
     room.looks_on();
     let disk = power::replay(room.host());
     let (command, log) = command(room.host(), aim, depth);
-    let mut agent = match room.launch(command).await {
-        Ok(agent) => agent,
-        Err(status) => return Run { came: Came::Never(status), log, disk },
+    let mut agent = match tokio::time::timeout(STUCK, room.launch(command)).await {
+        Ok(Ok(agent)) => agent,
+        Ok(Err(status)) => return Run { came: Came::Never(status), log, disk },
+        Err(_) => return Run { came: Came::Stuck, log, disk },
     };
     let came = if passes(room, &mut agent, phase).await { Came::On(Box::new(agent)) } else { Came::Ended };
     Run { came, log, disk }
@@ -119,7 +125,7 @@ pub async fn undisturbed(phase: Phase) -> String {
     let run = run(&room, phase, None, Depth::Calls).await;
     match run.came {
         Came::On(agent) => drop(agent.terminate().await),
-        Came::Ended | Came::Never(_) => panic!("it ended by itself:\n{}", room.host().log()),
+        Came::Ended | Came::Stuck | Came::Never(_) => panic!("it ended by itself:\n{}", room.host().log()),
     }
     let log = run.log.ended().await;
     assert!(!traced::has_happened(&log, traced::Event::Error("")), "nothing was to happen");

@@ -1,5 +1,7 @@
 //! Something happens at one call: a kill, a loss of power, or a failure.
 
+use std::path::Path;
+
 use futures_util::future::join_all;
 
 use super::aims::{Calls, by_turns};
@@ -11,6 +13,7 @@ use crate::campaign::{Case, family, missed, seed, skipped};
 use crate::oracle::{Breach, Promise};
 use crate::phases::Phase;
 use crate::room::{Room, Variation};
+use crate::tree::everything;
 
 /// What becomes of the disk when the agent, or what it has started, is killed.
 const LOSSES: [Loss; 4] = [Loss::Nothing, Loss::All, Loss::Content, Loss::Some(0)];
@@ -75,7 +78,7 @@ async fn all<G: Ord>(
     if let Some(why) = why_not() {
         return skipped(name, &why);
     }
-    let trials = by_turns(trials().await, group, &mut fastrand::Rng::with_seed(seed()));
+    let trials = by_turns(trials().await, group, Trial::name, seed());
     let names = trials.iter().map(Trial::name).collect();
     family(name)
         .in_order(names)
@@ -107,7 +110,7 @@ async fn killed(case: &Case, room: &Room, trial: &Trial, run: Run<'_>) -> Vec<Br
             agent.kill().await;
             (run.log.ended().await, None)
         }
-        Came::Never(_) | Came::Ended => (run.log.ended().await, None),
+        Came::Never(_) | Came::Stuck | Came::Ended => (run.log.ended().await, None),
     };
     if !has_happened(&log, Event::Kill) {
         missed(case);
@@ -132,11 +135,12 @@ async fn failed(case: &Case, room: &Room, phase: Phase, error: &str, run: Run<'_
     let (log, agent) = match run.came {
         Came::On(agent) => (run.log.released(&agent).await, Some(*agent)),
         Came::Ended => {
-            let log = run.log.ended().await;
-            if !is_impossible(&log) {
-                breaches.push(Breach::of(Promise::Kills, "a call that fails once ended an agent that was ready"));
-            }
-            (log, None)
+            breaches.push(Breach::of(Promise::Kills, "a call that fails once ended an agent that was ready"));
+            (run.log.ended().await, None)
+        }
+        Came::Stuck => {
+            breaches.push(Breach::of(Promise::Kills, "a call that fails once kept an agent from being ready"));
+            (run.log.ended().await, None)
         }
         Came::Never(status) => {
             let words = room.host().log();
@@ -148,7 +152,11 @@ async fn failed(case: &Case, room: &Room, phase: Phase, error: &str, run: Run<'_
             (run.log.ended().await, None)
         }
     };
-    if !has_happened(&log, Event::Error("")) || is_impossible(&log) {
+    if is_impossible(&log) {
+        missed(case);
+        return Vec::new();
+    }
+    if !has_happened(&log, Event::Error("")) {
         missed(case);
     }
     if let Some(agent) = agent.as_ref().filter(|_| phase == Phase::Renew) {
@@ -157,7 +165,20 @@ async fn failed(case: &Case, room: &Room, phase: Phase, error: &str, run: Run<'_
         agent.renew_if_alive().await;
     }
     breaches.extend(room.ends_well(agent, &case.name).await);
+    if breaches.iter().any(is_left_over) {
+        // What could not be removed goes at the next start.
+        room.host().start().await.terminate().await;
+        let unfinished = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".tmp-"));
+        if !everything(&room.host().path("")).keys().any(|path| unfinished(path)) {
+            breaches.retain(|breach| !is_left_over(breach));
+        }
+    }
     breaches
+}
+
+/// Whether it is that something unfinished lies there.
+fn is_left_over(breach: &Breach) -> bool {
+    breach.what.contains("was never finished, and stays")
 }
 
 /// Whether the last words of an agent tell of such an error, as the system words it.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::ErrorKind;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -34,6 +35,9 @@ const OTHERS: [&str; 15] = [
     "inotify_add_watch",
     "flock",
 ];
+
+/// How long `strace` may take to let go.
+const LETS_GO: Duration = Duration::from_secs(10);
 
 /// How a process that was killed ends in the log.
 const KILLED: &str = "+++ killed by SIGKILL +++";
@@ -127,14 +131,21 @@ pub struct Log {
 
 impl Log {
     /// All of it, once the agent is let go of, with all that it has started: nothing more happens to their calls.
-    pub async fn released(self, agent: &Agent<'_>) -> String {
+    pub async fn released(mut self, agent: &Agent<'_>) -> String {
+        drop((self.beginning, self.folder));
         let status = std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap_or_default();
         let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse().ok());
-        if let Some(tracer) = tracer.filter(|tracer| *tracer != 0) {
-            // It may have ended, with the last process that it looked at.
-            let _ = kill(Pid::from_raw(tracer), Signal::SIGTERM);
+        // The second lets go of everything as well, also where strace waits for what does not come.
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            if let Some(tracer) = tracer.filter(|tracer| *tracer != 0) {
+                // It may have ended, with the last process that it looked at.
+                let _ = kill(Pid::from_raw(tracer), signal);
+            }
+            if let Ok(text) = tokio::time::timeout(LETS_GO, &mut self.reading).await {
+                return text.unwrap();
+            }
         }
-        self.ended().await
+        panic!("strace does not end")
     }
 
     /// All of it, once everything that was traced has ended.
