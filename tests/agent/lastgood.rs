@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 
-use plane::{Dialect, Endpoint, Fault, Options, Request};
+use plane::{Dialect, Endpoint, Fault, Generate, Options, Request};
 use runtime_agent::agent::status::{Area, Status};
 use runtime_agent::config::{Brokerage, Specifications};
+use tokio::process::Command;
 
 use crate::following::application;
-use crate::host::{Host, said};
+use crate::host::{Host, PROGRAM, said};
 use crate::scene::{Scene, asked_since_the_start, carried_out, is_settled, problem};
 use crate::tree::files;
 
@@ -251,4 +252,29 @@ async fn what_is_kept_may_be_spoilt_under_a_running_agent_and_the_polls_after_th
         assert_eq!(agent.wait_for("a poll that failed", is_cut_off).await.output.unwrap().applications, 4);
         assert!(!scene.host.log().contains("put aside"));
     }
+}
+
+#[tokio::test]
+async fn a_disk_without_room_for_what_the_plane_says_is_told_and_not_blamed_on_the_plane() {
+    let scene = Scene::new().await;
+    scene.paired().await.terminate().await;
+    let before = seen(&scene.host);
+    // More than what is held in memory.
+    scene.plane.generate(Generate { applications: 500, bundles: 2, apis: 4, ..Generate::default() });
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$0\" \"$@\"", PROGRAM, "run", "--config"]);
+    command.arg(scene.host.path("agent.toml")).env_clear().current_dir("/").kill_on_drop(true);
+    let agent = scene.host.start_command(command).await;
+    let status = agent.wait_for("the complaint", |status| !problem(status, Area::Output).is_empty()).await;
+    let told = problem(&status, Area::Output);
+    assert!(told.starts_with("There is no room on this host for what the plane says"), "{told}");
+    assert!(status.problems[&Area::Output].remedy.contains("Make room"), "{:?}", status.problems);
+    assert!(problem(&status, Area::Sync).is_empty(), "{:?}", status.problems);
+    assert_eq!(seen(&scene.host), before);
+    agent.terminate().await;
+    let agent = scene.host.start().await;
+    let count = scene.plane.applications().len();
+    let all = |status: &Status| status.output.as_ref().is_some_and(|it| it.applications == count);
+    let status = agent.wait_for("all of it, with room", all).await;
+    assert!(problem(&status, Area::Output).is_empty(), "{:?}", status.problems);
 }

@@ -72,7 +72,19 @@ fn every_command_of_the_section_on_operating_works() {
 }
 
 /// The rows of the troubleshooting table that other tests provoke, by the beginning of what is seen, with the test.
-const ELSEWHERE: [(&str, &str); 15] = [
+const ELSEWHERE: [(&str, &str); 18] = [
+    (
+        "There is no room on this host",
+        "a_disk_without_room_for_what_the_plane_says_is_told_and_not_blamed_on_the_plane",
+    ),
+    (
+        "What the plane said cannot be held",
+        "what_is_kept_may_be_spoilt_under_a_running_agent_and_the_polls_after_that_mend_it",
+    ),
+    (
+        "runtime-agent cannot run: cannot read",
+        "an_identity_that_the_disk_does_not_give_is_neither_lost_nor_replaced_by_an_older_one",
+    ),
     ("The token expired at", "a_token_that_has_expired_by_this_hosts_clock_is_not_sent"),
     ("… the proxy … asks for", "a_proxy_that_refuses_is_named_and_a_reload_gets_round_it"),
     ("… the proxy … makes none to", "a_proxy_that_refuses_is_named_and_a_reload_gets_round_it"),
