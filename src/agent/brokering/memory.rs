@@ -116,8 +116,8 @@ impl BrokerLoop {
                 Area::BrokerStore,
                 Severity::ActionNeeded,
                 sentence.clone(),
-                "Requests that change something are refused until it can be; everything else goes on. Is the disk full, or \
-                 read-only?",
+                "Requests that change something are refused until it can be; everything else goes on. See whether the disk is \
+                 full, or read-only.",
             );
             return Err(Refusal::Store(sentence));
         }
