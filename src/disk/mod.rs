@@ -231,12 +231,19 @@ pub fn ensure_folder(path: &Path, mode: u32) -> Result<(), DiskError> {
 /// When the folder cannot be made or synced.
 pub fn settle_folder(path: &Path, mode: u32) -> Result<(), DiskError> {
     ensure_folder(path, mode)?;
-    match sync_folder(parent(path)) {
-        // Who may not look at what is around it has not made it, nor was an earlier process of theirs killed over that.
-        Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {}
-        other => other?,
-    }
+    sync_surroundings(parent(path))?;
     sync_folder(path)
+}
+
+/// Makes the names in a folder durable that somebody else may have made, on another file system perhaps.
+fn sync_surroundings(folder: &Path) -> Result<(), DiskError> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
+    match sync_folder(folder) {
+        // Who may not look there has made nothing there, nor was an earlier process of theirs killed over that; and an image
+        // that is only read, as under a state directory of its own on an appliance, has nothing to be synced (EINVAL).
+        Err(error) if matches!(error.source.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem) => Ok(()),
+        other => other,
+    }
 }
 
 /// Makes one folder in a folder that nobody looks at yet, with `mode` less the umask; nothing is fsynced.
@@ -375,6 +382,14 @@ mod tests {
         fs::write(folder.path().join("file"), "").unwrap();
         let error = settle_folder(&folder.path().join("file/a"), 0o700).unwrap_err();
         assert!(error.to_string().contains("file/a"), "{error}");
+    }
+
+    #[test]
+    fn a_state_directory_may_lie_in_a_file_system_that_syncs_no_folders() {
+        let error = sync_folder(Path::new("/proc")).unwrap_err();
+        assert_eq!(error.source.raw_os_error(), Some(nix::errno::Errno::EINVAL as i32), "there is such a folder");
+        sync_surroundings(Path::new("/proc")).unwrap();
+        sync_surroundings(Path::new("/proc/no-such-folder")).unwrap_err();
     }
 
     #[test]
