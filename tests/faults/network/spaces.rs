@@ -235,7 +235,7 @@ mod tests {
 
     /// What comes out of a shell's command line on the agent's side that connects to the port.
     async fn asked(spaces: &Spaces, port: u16) -> String {
-        let script = format!("exec 3<>/dev/tcp/{PLANE}/{port}; timeout 5 head -c 5 <&3");
+        let script = format!("exec 3<>/dev/tcp/{PLANE}/{port}; timeout 60 head -c 5 <&3");
         let mut command = Command::new("bash");
         command.args(["-c", &script]).env("PATH", "/usr/bin:/bin");
         let output = tokio::process::Command::from(spaces.command(&command)).output().await.unwrap();
@@ -247,10 +247,14 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let _server = tokio::spawn(async move {
+            // Each by itself: the end of one may be lost with the address that it came from.
+            let mut connections = JoinSet::new();
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                stream.write_all(b"hello").await.unwrap();
-                let _ = stream.read(&mut [0]).await;
+                connections.spawn(async move {
+                    let _ = stream.write_all(b"hello").await;
+                    let _ = stream.read(&mut [0]).await;
+                });
             }
         });
         let spaces = match Spaces::between(&[port], 1) {
