@@ -150,6 +150,19 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether it is the system's answer to a call, which says nothing of what is in the file.
+    pub fn is_of_the_system(&self) -> bool {
+        match self {
+            Self::Disk(_) => true,
+            Self::Database { source, .. } => {
+                matches!(&**source, redb::Error::Io(error) if error.raw_os_error().is_some())
+            }
+            Self::Damaged(_) | Self::Newer { .. } | Self::Record { .. } => false,
+        }
+    }
+}
+
 /// The store. Whatever is done with it blocks.
 #[derive(Debug)]
 pub struct Store {
@@ -374,6 +387,19 @@ mod tests {
             assert!(Store::open(&path).is_err());
             assert_eq!(std::fs::read(&path).unwrap(), content);
         }
+    }
+
+    #[test]
+    fn what_the_system_does_not_let_be_read_is_not_called_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broker.redb");
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        assert!(Store::open(&path).unwrap_err().is_of_the_system(), "a loop of links");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "not a store").unwrap();
+        assert!(!Store::open(&path).unwrap_err().is_of_the_system());
+        std::fs::write(&path, "").unwrap();
+        assert!(!Store::open(&path).unwrap_err().is_of_the_system());
     }
 
     #[test]

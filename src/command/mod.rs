@@ -18,7 +18,8 @@ mod unpair;
 
 use std::fmt::Display;
 use std::future::Future;
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -132,12 +133,16 @@ fn look_as_the_owner(paths: &Paths) -> Result<(), String> {
 
 /// Runs a future on a runtime of one thread, and leaves what still works in the background behind.
 fn on_runtime<T>(future: impl Future<Output = T>) -> Result<T, ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build().map_err(
-        |error| {
-            complain(&format_args!("cannot begin: {error}"));
-            ExitCode::from(exit::FAILED)
-        },
-    )?;
+    // A runtime holds six descriptors, two of them a pair of sockets for signals, and panics where it gets no such pair:
+    // better a sentence.
+    let room: io::Result<Vec<_>> = (0..3).map(|_| UnixStream::pair()).collect();
+    let built = room
+        .map(drop)
+        .and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build());
+    let runtime = built.map_err(|error| {
+        complain(&format_args!("cannot begin: {error}"));
+        ExitCode::from(exit::FAILED)
+    })?;
     let result = runtime.block_on(future);
     // Making a large key cannot be interrupted, and need not be waited for.
     runtime.shutdown_timeout(Duration::from_millis(200));

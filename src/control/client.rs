@@ -1,6 +1,6 @@
 //! The commands' side of the control socket.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -175,16 +175,17 @@ impl Client {
     }
 
     fn explain(&self, error: &reqwest::Error) -> ControlError {
-        let mut cause = error.source();
-        while let Some(current) = cause {
-            match current.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        // What reqwest itself says is only that it failed; why stands in its last cause.
+        let mut cause: &dyn Error = error;
+        while let Some(deeper) = cause.source() {
+            match deeper.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
                 Some(std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
                     return ControlError::NotRunning(self.socket.clone());
                 }
                 Some(std::io::ErrorKind::PermissionDenied) => return ControlError::Forbidden(self.socket.clone()),
-                _ => cause = current.source(),
+                _ => cause = deeper,
             }
         }
-        self.failed(error.to_string())
+        self.failed(cause.to_string())
     }
 }

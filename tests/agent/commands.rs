@@ -54,6 +54,26 @@ async fn status_exits_with_what_the_state_is() {
     assert_eq!(status_code(&scene).await, Some(6), "killed, with its socket left behind");
 }
 
+#[test]
+fn with_too_few_descriptors_there_is_a_sentence_and_no_panic() {
+    let run = |most: usize| {
+        let line = format!("ulimit -n {most} && exec \"$0\" status --config /dev/null");
+        std::process::Command::new("sh").args(["-c", &line, PROGRAM]).output().unwrap()
+    };
+    let mut complaints = BTreeSet::new();
+    for most in 3..20 {
+        let output = run(most);
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!([1, 6, 127].contains(&output.status.code().unwrap()), "{most}: {:?} {complaint}", output.status);
+        assert!(!complaint.contains("panicked"), "{most}: {complaint}");
+        complaints.insert(complaint.lines().next().unwrap_or_default().to_owned());
+    }
+    assert!(
+        complaints.iter().any(|complaint| complaint.contains("cannot begin: Too many open files")),
+        "{complaints:?}"
+    );
+}
+
 #[tokio::test]
 async fn the_status_of_an_agent_that_does_not_run_is_what_the_files_say() {
     let scene = Scene::new().await;

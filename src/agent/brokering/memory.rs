@@ -79,6 +79,10 @@ impl BrokerLoop {
                     StoreError::Newer { .. } => {
                         "Install the newer version again; or move the file away, and the broker begins anew, without the bindings."
                     }
+                    error if error.is_of_the_system() => {
+                        "Nothing says that the file itself is damaged: see whether the disk is there, full or read-only, whether it \
+                     fails (`journalctl --dmesg`), and whether this system or the agent is out of file descriptors."
+                    }
                     _ => {
                         "Restore the file from a backup while the agent is stopped; or move it away: then the broker begins \
                      anew, and `runtime-agent broker bindings` shows what it asked for before as orphans (with \
