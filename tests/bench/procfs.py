@@ -18,12 +18,13 @@ def _fields(path):
 
 
 def memory(pid):
-    """Proportional and resident memory, in KiB; the former only for root, for the agent lets nobody else look."""
+    """Proportional memory, what of it is no page of a file, and resident memory, in KiB; the former two only for root, for
+    the agent lets nobody else look."""
     try:
         rollup = _fields(f"/proc/{pid}/smaps_rollup")
     except PermissionError:
-        return {"pss_kib": None, "rss_kib": _fields(f"/proc/{pid}/status")["VmRSS"]}
-    return {"pss_kib": rollup["Pss"], "rss_kib": rollup["Rss"]}
+        return {"pss_kib": None, "pss_anonymous_kib": None, "rss_kib": _fields(f"/proc/{pid}/status")["VmRSS"]}
+    return {"pss_kib": rollup["Pss"], "pss_anonymous_kib": rollup["Pss_Anon"], "rss_kib": rollup["Rss"]}
 
 
 def peak_kib(pid):

@@ -59,6 +59,7 @@ def of_idle(rows, idle):
         rows.add(what + "PSS", "- (only root may look)", "≤ 6 MB")
     else:
         rows.add(what + "PSS", mib(idle["pss_kib"]), "≤ 6 MB", idle["pss_kib"] * 1024 <= 6e6)
+        rows.add("  of that: its own, and no page of the program", mib(idle["pss_anonymous_kib"]))
     rows.add(what + "RSS", mib(idle["rss_kib"]))
     rows.add(what + "threads, descriptors", f"{idle['threads']}, {number(idle['descriptors'])}")
     rows.add(what + f"wake-ups in {idle['span_s']} s", number(idle["wakeups_in_span"]))
