@@ -391,7 +391,8 @@ pub fn need_strace() {
 pub fn without_descriptors(host: &Host, path: &str, when: &str) -> Command {
     let run = host.command(&["run"]);
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=openat"]);
+    // With -D it is the agent that is our child, and ends with the test.
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=openat"]);
     command.args(["-e", &format!("inject=openat:error=EMFILE:when={when}"), "-P"]).arg(host.path(path));
     command.arg(run.as_std().get_program()).args(run.as_std().get_args());
     command.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/").kill_on_drop(true);
