@@ -196,7 +196,7 @@ system-prebuilt: # The same with the packages that are in dist/
 		cargo test --locked --package runtime-agent --features system-tests --test system $(if $(ONLY),-- $(ONLY))
 
 .PHONY: bench
-bench: build ## Measure the release binary beside curl, jq and mv (15 minutes; QUICK=1 takes three)
+bench: build ## Measure the release binary beside curl, jq and mv (half an hour; QUICK=1 takes three minutes)
 	$(release) --package plane
 	@$(MAKE) --no-print-directory bench-prebuilt
 

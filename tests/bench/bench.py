@@ -126,8 +126,8 @@ def measure(bench, only):
         if not only or name in only:
             found[name] = step(name, lambda: measured(bench))
     if "instructions" in found:
-        found["unchanged_poll_instructions"] = found["instructions"]
-        del found["instructions"]
+        # One number for who looks for one: that of 100 applications, which is measured each time.
+        found["unchanged_poll_instructions"] = found["instructions"][100]
     return found
 
 
@@ -198,8 +198,8 @@ def main():
         json.dump(found, file, indent=2)
         file.write("\n")
     print(table(found))
-    if "unchanged_poll_instructions" in found:
-        compare(found["unchanged_poll_instructions"], f"{here}/instructions.txt", arguments.record)
+    if "instructions" in found:
+        compare(found["instructions"], f"{here}/instructions.txt", arguments.record)
     print(f"All of it: {arguments.out}")
 
 

@@ -134,9 +134,7 @@ def script(bench, row, suffix, place):
     for how, most in [("at-once", bench.most_at_once), ("each", bench.most_each)]:
         name = {"at-once": "script_at_once", "each": "script"}[how]
         row[f"{name}_cold{suffix}_s"] = row[f"{name}_again{suffix}_s"] = None
-        # Replacing each file takes minutes of processes, wherever the files lie.
-        once_is_enough = how == "each" and applications > 100 and not suffix and bench.memory is not None
-        if applications > most or once_is_enough:
+        if applications > most:
             continue
         folder = f"{place}/scripted"
         command = [f"{here}/script.sh", how, plane.overview["directorURL"], plane.ca, chain, key, bench.runtime, folder]
