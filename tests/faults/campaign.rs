@@ -134,6 +134,9 @@ impl Family {
         let broken = Mutex::new(Vec::new());
         let count = AtomicUsize::new(0);
         println!("faults {}: FAULTS_SEED={}", self.name, self.seed);
+        if !self.endless {
+            record(&json!({ "family": self.name, "listed": self.cases.len() }));
+        }
         let in_time = |_: &Case| std::future::ready(budget.is_none_or(|budget| began.elapsed() < budget));
         stream::iter(self.chosen(budget.is_some()))
             .take_while(in_time)
@@ -150,7 +153,8 @@ impl Family {
         let (cases, seconds) = (count.into_inner(), began.elapsed().as_secs_f64());
         let broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
         let wrong = broken.len();
-        println!("faults {}: {cases} cases, {wrong} of them with breaches, in {seconds:.1} s", self.name);
+        let listed = if self.endless { String::new() } else { format!(" of {}", self.cases.len()) };
+        println!("faults {}: {cases}{listed} cases, {wrong} with breaches, in {seconds:.1} s", self.name);
         assert!(wrong == 0, "{wrong} of {cases} cases of {} broke a promise:\n{}", self.name, broken.concat());
     }
 

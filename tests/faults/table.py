@@ -10,10 +10,14 @@ import sys
 class Family:
     def __init__(self):
         self.cases, self.broken, self.missed, self.longest, self.skipped = 0, [], 0, 0.0, None
+        # How many there are in all; chance makes the cases of some families, without end.
+        self.listed = None
 
     def take(self, line):
         if "skipped" in line:
             self.skipped = line["skipped"]
+        elif "listed" in line:
+            self.listed = line["listed"]
         elif "missed" in line:
             self.missed += 1
         else:
@@ -24,11 +28,12 @@ class Family:
 
     def row(self, name):
         note = f"not run: {self.skipped}" if self.skipped else ""
-        return name, str(self.cases), str(self.missed), str(len(self.broken)), f"{self.longest:.1f} s", note
+        listed = "" if self.skipped else "endless" if self.listed is None else str(self.listed)
+        return name, str(self.cases), listed, str(self.missed), str(len(self.broken)), f"{self.longest:.1f} s", note
 
     def summary(self):
-        return {"cases": self.cases, "nothing_went_wrong": self.missed, "longest_seconds": self.longest,
-                "skipped": self.skipped, "broken": self.broken}
+        return {"cases": self.cases, "listed": self.listed, "nothing_went_wrong": self.missed,
+                "longest_seconds": self.longest, "skipped": self.skipped, "broken": self.broken}
 
 
 def commit():
@@ -37,13 +42,13 @@ def commit():
 
 
 def table(families):
-    rows = [("family", "cases", "missed", "broken", "longest", "")]
+    rows = [("family", "cases", "of", "missed", "broken", "longest", "")]
     rows += [family.row(name) for name, family in sorted(families.items())]
-    cases, missed, broken = (sum(int(row[column]) for row in rows[1:]) for column in (1, 2, 3))
-    rows.append(("all", str(cases), str(missed), str(broken), "", ""))
+    cases, missed, broken = (sum(int(row[column]) for row in rows[1:]) for column in (1, 3, 4))
+    rows.append(("all", str(cases), "", str(missed), str(broken), "", ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     line = lambda row: "  ".join(
-        cell.ljust(width) if column in (0, 5) else cell.rjust(width)
+        cell.ljust(width) if column in (0, 6) else cell.rjust(width)
         for column, (cell, width) in enumerate(zip(row, widths))
     ).rstrip()
     return "\n".join(map(line, rows))
