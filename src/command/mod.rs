@@ -19,9 +19,11 @@ mod unpair;
 use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, Write as _};
-use std::os::unix::net::UnixStream;
+use std::panic;
 use std::process::ExitCode;
 use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
 
 use crate::agent::{Files, Version};
 use crate::cli::{Cli, Command, ConfigFile, location};
@@ -131,16 +133,28 @@ fn look_as_the_owner(paths: &Paths) -> Result<(), String> {
     if paths.state.exists() { unpair::become_the_owner(&paths.state) } else { Ok(()) }
 }
 
+/// A runtime of one thread.
+///
+/// # Errors
+/// Where this system has no descriptors for it. For two of them, which it needs for signals, Tokio panics instead of
+/// saying so.
+fn runtime() -> io::Result<Runtime> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let built = panic::catch_unwind(|| Builder::new_current_thread().enable_all().max_blocking_threads(4).build());
+    panic::set_hook(hook);
+    built.unwrap_or_else(|_| {
+        Err(io::Error::other("this system has no sockets left for it, or this process may have none"))
+    })
+}
+
 /// Runs a future on a runtime of one thread, and leaves what still works in the background behind.
 fn on_runtime<T>(future: impl Future<Output = T>) -> Result<T, ExitCode> {
-    // A runtime holds six descriptors, two of them a pair of sockets for signals, and panics where it gets no such pair:
-    // better a sentence.
-    let room: io::Result<Vec<_>> = (0..3).map(|_| UnixStream::pair()).collect();
-    let built = room
-        .map(drop)
-        .and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build());
-    let runtime = built.map_err(|error| {
-        complain(&format_args!("cannot begin: {error}"));
+    let runtime = runtime().map_err(|error| {
+        complain(&format_args!(
+            "cannot begin: {error}. Try again when there are more descriptors: fs.file-max says how many the system has, \
+             and LimitNOFILE= how many a service may have."
+        ));
         ExitCode::from(exit::FAILED)
     })?;
     let result = runtime.block_on(future);

@@ -264,6 +264,26 @@ pub fn link_unpublished(path: &Path, target: &Path) -> Result<(), DiskError> {
     symlink(target, path).map_err(at("create the link", path))
 }
 
+/// Does the same where another name of a link that says so is as good: `known`, if it does. Of thousands of links that
+/// stay what they are, none is then made, and none freed when `known` is removed: both cost much more than a name, and
+/// ext4 looks past every inode that was freed in the last minutes, one by one, whenever it makes one
+/// (`recently_deleted` in the kernel's fs/ext4/ialloc.c).
+///
+/// # Errors
+/// As of [`link_unpublished`].
+pub fn link_again_unpublished(path: &Path, target: &Path, known: &Path) -> Result<(), DiskError> {
+    // What a file system does not support, or what is full, is made anew.
+    if fs::hard_link(known, path).is_err() {
+        return link_unpublished(path, target);
+    }
+    if fs::read_link(path).is_ok_and(|says| says == target) {
+        return Ok(());
+    }
+    // Somebody has edited that.
+    fs::remove_file(path).map_err(at("remove", path))?;
+    link_unpublished(path, target)
+}
+
 /// Makes a folder with a fresh temporary name in `folder`, to be filled and then put in place by [`publish_folder`].
 ///
 /// # Errors
@@ -328,6 +348,27 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_link_that_says_the_same_gets_another_name_and_one_that_does_not_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let inode = |name: &str| fs::symlink_metadata(path(name)).unwrap().ino();
+        let target = Path::new("../objects/a");
+        link_unpublished(&path("known"), target).unwrap();
+        link_again_unpublished(&path("same"), target, &path("known")).unwrap();
+        assert_eq!(inode("same"), inode("known"));
+        link_again_unpublished(&path("moved"), Path::new("../objects/b"), &path("known")).unwrap();
+        assert_eq!(fs::read_link(path("moved")).unwrap(), Path::new("../objects/b"));
+        assert_eq!(fs::read_link(path("known")).unwrap(), target, "the known one is as it was");
+        link_again_unpublished(&path("alone"), target, &path("nothing")).unwrap();
+        fs::write(path("edited"), "by somebody").unwrap();
+        link_again_unpublished(&path("healed"), target, &path("edited")).unwrap();
+        for name in ["same", "alone", "healed"] {
+            assert_eq!(fs::read_link(path(name)).unwrap(), target, "{name}");
+        }
+        assert_eq!(fs::read(path("edited")).unwrap(), b"by somebody");
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_with_exactly_the_mode_asked_for() {

@@ -1,8 +1,11 @@
 //! Removals: nobody ever finds half of what goes, and what was meant to stay does.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use nix::fcntl::OFlag;
 
 use super::{DiskError, TEMPORARY, at, is_temporary, parent, sync_folder};
 
@@ -22,7 +25,7 @@ pub fn remove(path: &Path) -> Result<(), DiskError> {
 /// so in this very moment. One that is not there is no error.
 ///
 /// # Errors
-/// When the file is still there, be it under a temporary name.
+/// When the file is still there, be it under a temporary name; then it is empty, where that is possible.
 pub fn remove_if(path: &Path, is_meant: impl Fn(&Path) -> bool) -> Result<(), DiskError> {
     if path.symlink_metadata().is_ok() && !is_meant(path) {
         return Ok(());
@@ -40,7 +43,17 @@ pub fn remove_if(path: &Path, is_meant: impl Fn(&Path) -> bool) -> Result<(), Di
     {
         return Err(DiskError::new("put back", path, error));
     }
-    remove(&aside)
+    let removed = remove(&aside);
+    if removed.is_err() {
+        // What was in it, a token for one, is not to lie there under a name that nobody knows.
+        let _ = empty(&aside);
+    }
+    removed
+}
+
+fn empty(path: &Path) -> io::Result<()> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    OpenOptions::new().write(true).truncate(true).custom_flags(flags.bits()).open(path)?.sync_all()
 }
 
 /// Removes a folder with all that is in it (or a file that took its name). It loses its name first, in one step:

@@ -264,8 +264,15 @@ impl Store {
             rendering::place(&outputs, staged.path())?;
         }
         disk::create_folder(&applications(staged.path()), FOLDER)?;
-        for entry in manifest.applications.values() {
-            disk::link_unpublished(&application(staged.path(), &entry.folder), &link_to(&entry.object))?;
+        for (id, entry) in &manifest.applications {
+            let (path, target) = (application(staged.path(), &entry.folder), link_to(&entry.object));
+            match self.current.as_ref().filter(|current| current.applications.get(id) == Some(entry)) {
+                Some(current) => {
+                    let known = application(&self.layout.generation(current.generation), &entry.folder);
+                    disk::link_again_unpublished(&path, &target, &known)?;
+                }
+                None => disk::link_unpublished(&path, &target)?,
+            }
         }
         let before = self.current.as_ref().zip(self.catalogue.as_ref());
         let before = before.and_then(|(current, catalogue)| catalogue.open(&self.layout, current));

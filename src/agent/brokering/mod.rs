@@ -173,6 +173,14 @@ struct Plane {
     address: String,
 }
 
+/// The plane of an identity in use.
+fn plane(settings: &Settings, identity: &Identity) -> Option<Plane> {
+    let runtime = identity.record.runtime.clone()?;
+    // What stands against it is on the board, for the other loop met it as well.
+    let director = link::director(settings, identity, Protocol::Plain).ok()?;
+    Some(Plane { director, runtime, address: identity.record.director_url.to_string() })
+}
+
 /// The loop.
 pub struct BrokerLoop {
     around: Surroundings,
@@ -223,6 +231,7 @@ impl BrokerLoop {
             let (clock, learned) = (Rc::clone(&self.around.clock), self.around.learned.clone());
             // First of all: whatever else comes and comes, nobody waits longer than they are to.
             self.dismiss_the_weary(clock.now());
+            self.connect_again();
             self.begin_what_is_due();
             let due = self.due(clock.now());
             if self.underway.is_empty() {
@@ -313,17 +322,20 @@ impl BrokerLoop {
         let settings = self.around.settings.borrow_and_update().clone();
         let identity = self.around.identity.borrow_and_update().clone();
         let before = self.plane.take().map(|plane| plane.address);
-        self.plane = identity.and_then(|identity| {
-            let runtime = identity.record.runtime.clone()?;
-            // What stands against it is on the board, for the other loop met it as well.
-            let director = link::director(&settings, &identity, Protocol::Plain).ok()?;
-            let address = identity.record.director_url.to_string();
-            Some(Plane { director, runtime, address })
-        });
+        self.plane = identity.and_then(|identity| plane(&settings, &identity));
         let address = self.plane.as_ref().map(|plane| &plane.address);
         if before.is_some() && before.as_ref() != address {
             // What one plane asked for is nothing to another.
             self.left_alone_until = None;
+        }
+    }
+
+    /// Tries once more what did not work: a disk that failed, or a lack of descriptors, may have been of the moment.
+    fn connect_again(&mut self) {
+        if self.plane.is_none() {
+            // Whether anything has changed is for the loop to see.
+            let identity = self.around.identity.borrow().clone();
+            self.plane = identity.and_then(|identity| plane(&self.around.settings.borrow(), &identity));
         }
     }
 

@@ -47,20 +47,26 @@ fn readers_find_everything_below_current_with_the_right_modes() {
 }
 
 #[test]
-fn an_application_that_does_not_change_keeps_its_object() {
+fn an_application_that_does_not_change_keeps_its_object_and_its_link() {
     let mut host = Host::new();
     let quiet = || application("a", "Shop", [bundle("1", "Orders", "pw")]);
     host.publish(&snapshot([quiet(), application("b", "Crm", [bundle("2", "People", "one")])]));
     let object = |host: &Host, app: &str| fs::read_link(host.root().join("current/applications").join(app)).unwrap();
     let inode =
         |host: &Host| fs::metadata(host.root().join("current/applications/shop/application.json")).unwrap().ino();
-    let before = (object(&host, "shop"), inode(&host));
+    // And its link: a change of one among thousands makes and frees one.
+    let link = |host: &Host, app: &str| {
+        fs::symlink_metadata(host.root().join("current/applications").join(app)).unwrap().ino()
+    };
+    let before = (object(&host, "shop"), inode(&host), link(&host, "shop"));
+    let changed = link(&host, "crm");
     let Published::New { changes, .. } =
         host.publish(&snapshot([quiet(), application("b", "Crm", [bundle("2", "People", "two")])]))
     else {
         panic!("a new password is a change");
     };
-    assert_eq!((object(&host, "shop"), inode(&host)), before);
+    assert_eq!((object(&host, "shop"), inode(&host), link(&host, "shop")), before);
+    assert_ne!(link(&host, "crm"), changed);
     assert_eq!((changes.added.len(), changes.changed.len(), changes.removed.len()), (0, 1, 0));
     assert_eq!(changes.changed[0].id.as_str(), "b");
 }

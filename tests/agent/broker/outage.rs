@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::platform::{Answer, binding};
 use super::shop::{CREATION, DELETION, Shop, agree, counts, has_ready, open};
+use crate::host::within;
+use crate::kills::trace::{need_strace, without_descriptors};
 use crate::scene::carried_out;
 
 /// With a short time for answers, as long as which the agent takes to be sure that a request came to nothing.
@@ -61,6 +63,30 @@ async fn a_binding_that_the_plane_cannot_be_asked_for_is_refused_and_leaves_noth
         assert_eq!(platform.delete(&format!("{path}?{}", offer.query())).await.status, 200);
         assert_eq!(shop.held(), []);
     }
+}
+
+#[tokio::test]
+async fn a_plane_that_could_not_be_asked_at_the_start_for_want_of_descriptors_is_asked_for_the_next_binding() {
+    need_strace();
+    let shop = shop().await;
+    let offer = &shop.at_once;
+    let (agent, _) = shop.with_instance(offer).await;
+    agent.terminate().await;
+    // Those who ask the plane each read what they know it by.
+    let agent = shop.host().start_command(without_descriptors(shop.host(), "plane-ca.pem", "1..3")).await;
+    let platform = shop.platform();
+    let binds = async {
+        loop {
+            let bound = platform.put(&binding("i", "b"), &offer.binding()).await;
+            if bound.status != 503 {
+                return bound;
+            }
+            // Meanwhile, the agent asks for its list.
+            agent.sync().await;
+        }
+    };
+    let bound = within("the binding", binds).await;
+    assert_eq!(bound.status, 201, "{bound:?}");
 }
 
 #[tokio::test]
