@@ -143,8 +143,9 @@ fn runtime() -> io::Result<Runtime> {
     panic::set_hook(Box::new(|_| {}));
     let built = panic::catch_unwind(|| Builder::new_current_thread().enable_all().max_blocking_threads(4).build());
     panic::set_hook(hook);
-    built.unwrap_or_else(|_| {
-        Err(io::Error::other("this system has no sockets left for it, or this process may have none"))
+    built.unwrap_or_else(|panic| {
+        let why = panic.downcast::<String>().map_or_else(|_| "there are no sockets left for it".to_owned(), |why| *why);
+        Err(io::Error::other(why))
     })
 }
 
