@@ -1,13 +1,12 @@
 """Cold synchronisation and unchanged polls, beside curl, tar and the script, against the same plane."""
 
 import os
-import shutil
 import subprocess
 import time
 from statistics import median
 
 import procfs
-from bed import Failed
+from bed import Failed, discard
 from replay import Replay
 from tools import system_calls, timed
 
@@ -101,7 +100,7 @@ def colds(bench, row, replay, archive, suffix, place):
         peaks.append(procfs.peak_kib(agent.pid))
         asked.append(poll_milliseconds(agent) / 1000)
         agent.remove()
-        folder = f"{place}/unpacked"
+        folder = f"{place}/unpacked-{row['applications']}-{number}"
         os.makedirs(folder)
         os.sync()
         began = time.monotonic()
@@ -109,7 +108,7 @@ def colds(bench, row, replay, archive, suffix, place):
         subprocess.run(["tar", "-C", folder, "-xf", archive], check=True)
         subprocess.run(["sync", "-f", folder], check=True)
         other.append(time.monotonic() - began)
-        shutil.rmtree(folder)
+        discard(folder)
     row[f"cold{suffix}_s"] = median(took)
     row[f"cold_asking{suffix}_s"] = median(asked)
     row[f"cold_cpu{suffix}_s"] = median(cpu)
@@ -136,11 +135,12 @@ def script(bench, row, suffix, place):
         row[f"{name}_cold{suffix}_s"] = row[f"{name}_again{suffix}_s"] = None
         if applications > most:
             continue
-        folder = f"{place}/scripted"
-        command = [f"{here}/script.sh", how, plane.overview["directorURL"], plane.ca, chain, key, bench.runtime, folder]
+        folder = f"{place}/scripted-{applications}-{how}"
+        command = [f"{here}/script.sh", how, plane.overview["directorURL"], plane.ca, chain, key, bench.runtime]
         if how == "at-once":
-            subprocess.run(command, check=True)
-            shutil.rmtree(folder)
+            subprocess.run([*command, f"{folder}-first"], check=True)
+            discard(f"{folder}-first")
+        command.append(folder)
         cold = timed(command)
         row[f"{name}_cold{suffix}_s"] = cold["wall_s"]
         if files_below(folder) < applications:
@@ -148,7 +148,7 @@ def script(bench, row, suffix, place):
         # Replacing each file costs the same again, and takes minutes.
         again = how == "at-once" or applications <= 100
         row[f"{name}_again{suffix}_s"] = timed(command)["wall_s"] if again else None
-        shutil.rmtree(folder)
+        discard(folder)
 
 
 def traced(bench, row):
