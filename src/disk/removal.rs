@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
@@ -25,7 +25,8 @@ pub fn remove(path: &Path) -> Result<(), DiskError> {
 /// so in this very moment. One that is not there is no error.
 ///
 /// # Errors
-/// When the file is still there, be it under a temporary name; then it is empty, where that is possible.
+/// When the file is still there, be it under a temporary name; then it is empty, where that is possible
+/// and it has no other name.
 pub fn remove_if(path: &Path, is_meant: impl Fn(&Path) -> bool) -> Result<(), DiskError> {
     if path.symlink_metadata().is_ok() && !is_meant(path) {
         return Ok(());
@@ -51,9 +52,15 @@ pub fn remove_if(path: &Path, is_meant: impl Fn(&Path) -> bool) -> Result<(), Di
     removed
 }
 
+/// Empties a file that has no other name: under one, it is somebody's yet, as what was put back is.
 fn empty(path: &Path) -> io::Result<()> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    OpenOptions::new().write(true).truncate(true).custom_flags(flags.bits()).open(path)?.sync_all()
+    let file = OpenOptions::new().write(true).custom_flags(flags.bits()).open(path)?;
+    if file.metadata()?.nlink() > 1 {
+        return Ok(());
+    }
+    file.set_len(0)?;
+    file.sync_all()
 }
 
 /// Removes a folder with all that is in it (or a file that took its name). It loses its name first, in one step:
@@ -100,6 +107,24 @@ fn remove_whatever(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_removed_is_emptied_unless_it_is_there_under_another_name_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let (aside, token) = (folder.path().join(".tmp-1"), folder.path().join("token"));
+        fs::write(&aside, "secret").unwrap();
+        fs::hard_link(&aside, &token).unwrap();
+        empty(&aside).unwrap();
+        assert_eq!(fs::read(&token).unwrap(), b"secret", "it was put back");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&token, &link).unwrap();
+        empty(&link).unwrap_err();
+        fs::remove_file(&aside).unwrap();
+        empty(&link).unwrap_err();
+        assert_eq!(fs::read(&token).unwrap(), b"secret", "links are not followed");
+        empty(&token).unwrap();
+        assert_eq!(fs::read(&token).unwrap(), b"");
+    }
 
     #[test]
     fn a_file_that_took_the_place_of_what_is_removed_stays() {
